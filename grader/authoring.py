@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T", bound=Callable[..., Any])
 
+KINDS = ("mistake", "equivalent")
 _ATTRIBUTE = "__drill_stand_in__"
 
 

@@ -1,0 +1,230 @@
+"""The client's side of grading: finds or starts a server, sends a request, yields events.
+
+`Grading` is what `grader check`, `watch`, `batch` and the app use. It imports neither torch nor pytest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from grader import identity
+from grader.engine.frames import Closed, ProtocolError, receive_frame, send_frame
+from grader.results import Answer, Event, Finished, Hello, Request, Stale, Status, error_result
+
+_decoder = msgspec.msgpack.Decoder(Answer)
+START_SECONDS = 30.0
+LOG_CAP = 1 << 20
+
+
+class EngineLost(Exception):
+    """The engine ended without a result."""
+
+
+def server_allowed() -> bool:
+    """Whether a warm server may be started: not on a build machine, where nothing should stay behind."""
+    return not os.environ.get("CI")
+
+
+class Grading:
+    """One request on its way. Iterate over it for events; `cancel` from another thread ends it.
+
+    The last event is always Finished, unless it was cancelled. When the warm server dies under it, it is tried once
+    more with a fresh one, and events that had been seen come again, after `restarted` was set.
+    """
+
+    def __init__(self, request: Request, *, use_server: bool = True) -> None:
+        self._request = request
+        self._use_server = use_server and server_allowed()
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.cancelled = False
+        self.restarted = False
+
+    def __iter__(self) -> Iterator[Event]:
+        for attempt in (1, 2):
+            try:
+                yield from self._events()
+                return
+            except EngineLost as lost:
+                if self.cancelled:
+                    return
+                if attempt == 2:
+                    yield Finished(error_result(self._request.drill, self._request.seed, str(lost)))
+                self.restarted = True
+            finally:
+                self._close()
+
+    def cancel(self) -> None:
+        """Stop it: the judge sees the connection close and leaves, and its runners with it."""
+        self.cancelled = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _events(self) -> Iterator[Event]:
+        self._socket = self._connect()
+        while not self.cancelled:
+            try:
+                answer = _receive(self._socket)
+            except (Closed, ProtocolError, msgspec.MsgspecError) as error:
+                raise EngineLost("the grading process ended without a verdict") from error
+            if isinstance(answer, Stale | Status):
+                raise EngineLost("the grading process gave an answer to another question")
+            yield answer
+            if isinstance(answer, Finished):
+                return
+
+    def _connect(self) -> socket.socket:
+        """A connection that has taken the request."""
+        if self._use_server:
+            try:
+                return open_request(Hello(fingerprint=identity.fingerprint(), request=self._request))
+            except (OSError, identity.UnsafeDirectory, EngineLost) as error:
+                if self.restarted:
+                    raise EngineLost(f"no grading process can be started: {error}") from error
+        return self._private_engine()
+
+    def _private_engine(self) -> socket.socket:
+        """An engine of this command's own, which leaves with it."""
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-I", "-m", "grader.engine.server", "--once", str(theirs.fileno())]
+        errors = None if os.environ.get("DRILLS_DEBUG") else subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
+        )
+        theirs.close()
+        _send(ours, Hello(fingerprint="", request=self._request))
+        return ours
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+
+def open_request(hello: Hello) -> socket.socket:
+    """Send `hello` to the warm server, starting or replacing it as needed. Raises EngineLost, OSError."""
+    path = identity.socket_path()
+    for _ in range(3):
+        sock = _try_connect(path) or _start(path)
+        _send(sock, hello)
+        if not _is_stale(sock):
+            return sock
+        sock.close()
+        _wait_until_gone(path)
+    raise EngineLost("the warm server keeps saying that it is out of date")
+
+
+def status() -> Status | None:
+    """What a running server says of itself; None where none runs."""
+    sock = _try_connect(identity.socket_path())
+    if sock is None:
+        return None
+    with sock:
+        sock.settimeout(2.0)
+        try:
+            _send(sock, Hello(fingerprint=identity.fingerprint(), command="status"))
+            answer = _receive(sock)
+        except (Closed, ProtocolError, OSError, msgspec.MsgspecError):
+            return None
+        return answer if isinstance(answer, Status) else None
+
+
+def stop() -> bool:
+    """Ask the running server to leave; whether there was one."""
+    sock = _try_connect(identity.socket_path())
+    if sock is None:
+        return False
+    with sock:
+        _send(sock, Hello(fingerprint=identity.fingerprint(), command="stop"))
+        with contextlib.suppress(Closed, ProtocolError, OSError):
+            receive_frame(sock)
+    return True
+
+
+def _is_stale(sock: socket.socket) -> bool:
+    """Look at the first answer's beginning without taking it: `Stale` is the only one a server sends and leaves."""
+    first = sock.recv(4096, socket.MSG_PEEK)
+    if not first:
+        raise EngineLost("the warm server closed the connection")
+    return b"Stale" in first[:64]
+
+
+def _try_connect(path: Path) -> socket.socket | None:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(str(path))
+        if identity.same_user(sock):
+            return sock
+    except OSError:
+        pass
+    sock.close()
+    return None
+
+
+def _start(path: Path) -> socket.socket:
+    """Start a server, unless another command is just doing that, and connect to it."""
+    with _lock(path.with_suffix(".lock")):
+        sock = _try_connect(path)
+        if sock is not None:
+            return sock
+        log = path.with_suffix(".log")
+        with log.open("ab") as errors:
+            if errors.tell() > LOG_CAP:
+                errors.truncate(0)
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "grader.engine.server", "--socket", str(path)],
+                stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True, cwd="/",
+            )  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            sock = _try_connect(path)
+            if sock is not None:
+                process.returncode = 0  # it is meant to outlive this command: no warning, no wait
+                return sock
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.005)
+                raise EngineLost(f"the warm server ended at once; see {log}")
+    raise EngineLost(f"the warm server did not answer within {START_SECONDS:g} s; see {log}")
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One starter at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _wait_until_gone(path: Path) -> None:
+    """Until a leaving server has stopped listening."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        sock = _try_connect(path)
+        if sock is None:
+            return
+        with sock, contextlib.suppress(OSError):
+            sock.settimeout(1.0)
+            sock.recv(1)
+
+
+def _send(sock: socket.socket, hello: Hello) -> None:
+    send_frame(sock, msgspec.msgpack.encode(hello))
+
+
+def _receive(sock: socket.socket) -> Answer:
+    header, _ = receive_frame(sock)
+    return _decoder.decode(header)

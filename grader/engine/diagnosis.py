@@ -1,0 +1,132 @@
+"""Names the mistake that a failing answer looks like.
+
+Each known mistake is run through the failing check on the same inputs, in this process. Where everything that it
+returned is what the learner's code returned, the check cannot tell the two apart, and neither could we: that is the
+diagnosis. Nothing is guessed from messages or from the text of the code.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from grader.authoring import StandIn
+from grader.engine.frames import ProtocolError
+from grader.engine.impl import Recorded
+from grader.engine.messages import Ask, Grads, Ok, Raised
+from grader.engine.plugin import Plugin
+from grader.engine.reference import Reference
+from grader.engine.values import Decoder, Handle
+from grader.results import Diagnosis
+from grader.testing import UNIT_ROUNDOFF, tolerance
+
+MAX_CHECKS = 6  # failing checks that are looked at
+BUDGET = 2.0  # seconds for all of it
+MAX_NAMED = 3
+TERMS = 64  # the same mistake may sum in another order; see grader.testing.tolerance
+
+
+class Trace:
+    """What came back over the wall during one check."""
+
+    def __init__(self, records: list[Recorded]) -> None:
+        self._records = records
+
+    def same_as(self, other: Trace) -> bool:
+        """Whether two answers behaved alike: the same requests and, within rounding, the same replies."""
+        mine, theirs = self._telling(), other._telling()
+        return len(mine) == len(theirs) and all(_same_record(a, b) for a, b in zip(mine, theirs, strict=True))
+
+    def _telling(self) -> list[Recorded]:
+        """Exchanges that carry a value; looking up a function says nothing about it."""
+        return [r for r in self._records if not (isinstance(r.reply, Ok) and isinstance(r.reply.value, Handle))]
+
+
+def _same_record(a: Recorded, b: Recorded) -> bool:
+    if type(a.reply) is not type(b.reply) or type(a.request) is not type(b.request):
+        return False
+    if isinstance(a.request, Ask) and isinstance(b.request, Ask) and a.request.op != b.request.op:
+        return False
+    if isinstance(a.reply, Raised) and isinstance(b.reply, Raised):
+        return a.reply.bases[:1] == b.reply.bases[:1] and a.reply.message == b.reply.message
+    try:
+        return _same(_values(a), _values(b))
+    except ProtocolError:
+        return False
+
+
+def _values(record: Recorded) -> list[Any]:
+    decoder = Decoder(bytearray(record.payload), lambda handle: ("object", handle.kind), compact=True)
+    if isinstance(record.reply, Grads):
+        return [None if ref is None else decoder.tensor(ref) for ref in record.reply.grads]
+    assert isinstance(record.reply, Ok)
+    value = decoder.decode(record.reply.value)
+    grads = [getattr(ref, "requires_grad", None) for ref in decoder.refs.values()]
+    changes = Decoder(bytearray(record.payload), lambda handle: None, compact=True)
+    return [value, grads, [(ref.index, changes.decode(ref)) for ref in record.reply.changed if hasattr(ref, "index")]]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return isinstance(a, Tensor) and isinstance(b, Tensor) and _same_tensor(a, b)
+    if isinstance(a, float) and isinstance(b, float | int):
+        return a == b or (a != a and b != b) or abs(a - b) <= tolerance(torch.float64, TERMS, max(abs(a), abs(b)))
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return type(a) is type(b) and bool(a == b) if not hasattr(a, "shape") else repr(a) == repr(b)
+
+
+def _same_tensor(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype not in UNIT_ROUNDOFF:
+        return torch.equal(a, b)
+    x, y = a.detach().double(), b.detach().double()
+    finite = torch.isfinite(x) & torch.isfinite(y)
+    if not torch.equal(torch.where(finite, 0.0, x).nan_to_num(7.0), torch.where(finite, 0.0, y).nan_to_num(7.0)):
+        return False
+    size = float(y[finite].abs().max()) if bool(finite.any()) else 0.0
+    return bool(((x - y)[finite].abs() <= tolerance(a.dtype, TERMS, size)).all())
+
+
+def diagnose(
+    failed: list[tuple[pytest.Item, Trace]], plugin: Plugin, reference: Reference, items: list[pytest.Item]
+) -> list[Diagnosis]:
+    """The known mistakes whose outputs are the learner's, those that explain most first.
+
+    A mistake is named if it fails a check that the learner's answer fails, with the same outputs up to the failure.
+    One whose checks another named mistake explains as well, and more, is left out.
+    """
+    ends = time.perf_counter() + BUDGET
+    fits: dict[str, list[str]] = {}
+    for item, trace in failed[:MAX_CHECKS]:
+        other = next((i for i in items if i is not item), None)
+        for mistake in reference.mistakes:
+            if time.perf_counter() > ends:
+                break
+            if _fits(plugin, reference, item, other, trace, mistake):
+                fits.setdefault(mistake.name, []).append(item.name)
+    named = [m for m in reference.mistakes if m.name in fits and not _outdone(m, fits)]
+    named.sort(key=lambda m: -len(fits[m.name]))
+    return [
+        Diagnosis(mistake=m.name, message=m.tells, question=m.question, checks=fits[m.name]) for m in named[:MAX_NAMED]
+    ]
+
+
+def _fits(
+    plugin: Plugin, reference: Reference, item: pytest.Item, other: Any, trace: Trace, mistake: StandIn
+) -> bool:
+    ending = plugin.run(item, other, lambda: reference.impl(mistake))
+    return ending.error is not None and plugin.current is not None and Trace(plugin.current.trace).same_as(trace)
+
+
+def _outdone(mistake: StandIn, fits: dict[str, list[str]]) -> bool:
+    """Whether another mistake explains strictly more of the failing checks."""
+    mine = set(fits[mistake.name])
+    return any(mine < set(checks) for checks in fits.values())

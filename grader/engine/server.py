@@ -1,0 +1,244 @@
+"""The warm process behind `grader check`: holds torch and pytest, forks a judge for each request.
+
+Two ways to run it, one code path:
+
+    python -I -m grader.engine.server --socket PATH   for all of a user's commands, leaves when idle
+    python -I -m grader.engine.server --once FD       for one command, over a socket that it inherits
+
+It reads no hidden test itself: judges do, after the fork, so a changed drill needs no restart. When the client speaks
+for other code than the server's (an upgrade, an edit), it says so and leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from grader import identity
+from grader.engine.frames import Closed, ProtocolError, receive_frame, send_frame
+from grader.engine.sandbox import limits
+from grader.results import Answer, Finished, Hello, Request, Stale, Status, error_result
+
+IDLE_SECONDS = float(os.environ.get("DRILLS_SERVER_IDLE", "900"))
+HELLO_SECONDS = 5.0  # a client that connects must say what it wants by then
+BACKLOG = 64
+
+
+class Server:
+    def __init__(self, listener: socket.socket | None) -> None:
+        self._listener = listener
+        self._fingerprint = identity.fingerprint()
+        self._control, end = socket.socketpair()
+        # Started first: it imports torch on another core while this process does.
+        self._zygote = subprocess.Popen(
+            [sys.executable, "-I", "-m", "grader.engine.zygote", str(end.fileno())],
+            pass_fds=[end.fileno()], stdin=subprocess.DEVNULL, env=_environment(), cwd="/",
+        )  # fmt: skip
+        end.close()
+        self._started_at = time.time()
+        self._graded = 0
+        self._judges: set[int] = set()
+        self._leaving = False
+
+    def warm_up(self) -> None:
+        """Import and touch what judges need."""
+        from grader.engine import judge, zygote  # noqa: F401
+
+        zygote.warm_up()
+        gc.collect()
+        gc.freeze()
+
+    def serve(self) -> None:
+        """Accept clients until idle for long, told to stop, or out of date."""
+        assert self._listener is not None
+        wakeup, sleeper = socket.socketpair()
+        for end in (wakeup, sleeper):
+            end.setblocking(False)
+        signal.set_wakeup_fd(sleeper.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._leave)
+        selector = selectors.DefaultSelector()
+        selector.register(self._listener, selectors.EVENT_READ)
+        selector.register(wakeup, selectors.EVENT_READ)
+        while not self._leaving or self._judges:
+            ready = selector.select(None if self._judges else IDLE_SECONDS)
+            if not ready and not self._judges:
+                return
+            for key, _ in ready:
+                if key.fileobj is wakeup:
+                    self._reap(wakeup)
+                else:
+                    self._accept(self._listener)
+            if self._zygote.poll() is not None:
+                self._leaving = True  # without it nothing can be graded; the next client starts afresh
+
+    def _leave(self, *_: Any) -> None:
+        self._leaving = True
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        with client:
+            if not identity.same_user(client):
+                return
+            client.settimeout(HELLO_SECONDS)
+            with contextlib.suppress(Closed, ProtocolError, OSError, msgspec.MsgspecError):
+                header, _ = receive_frame(client)
+                self._answer(client, msgspec.msgpack.decode(header, type=Hello))
+
+    def _answer(self, client: socket.socket, hello: Hello) -> None:
+        if hello.fingerprint != self._fingerprint:
+            _send(client, Stale(self._fingerprint))
+            self._leaving = True
+        elif hello.command == "stop":
+            self._leaving = True
+        elif hello.command == "status":
+            _send(client, self._status())
+        elif hello.request is not None:
+            client.settimeout(None)
+            self._graded += 1
+            self._fork(client, hello.request)
+
+    def _status(self) -> Status:
+        return Status(
+            os.getpid(), self._started_at, self._graded, _private_mb(os.getpid()), _private_mb(self._zygote.pid)
+        )
+
+    def _fork(self, client: socket.socket, request: Request) -> None:
+        pid = os.fork()
+        if pid:
+            self._judges.add(pid)
+            return
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        with contextlib.suppress(OSError):
+            limits.die_with_parent()
+        if self._listener is not None:
+            self._listener.close()
+        _leave_after(lambda: self.judge(client, request))
+
+    def judge(self, client: socket.socket, request: Request) -> None:
+        """Grade one request in this process, sending events to the client until there is a result."""
+        from grader.engine.judge import Judge
+        from grader.engine.remote import Cancelled, Zygote
+
+        ours, theirs = socket.socketpair()
+        socket.send_fds(self._control, [b"j"], [theirs.fileno()])
+        theirs.close()
+        try:
+            Judge(request, Zygote(ours), lambda event: _send(client, event), client).grade()
+        except (Cancelled, Closed):
+            return
+        except Exception as error:
+            traceback.print_exc()
+            problem = f"{type(error).__name__}: {error}"
+            _send(client, Finished(error_result(request.drill, request.seed, problem)))
+
+    def _reap(self, wakeup: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while wakeup.recv(4096):
+                pass
+        for pid in list(self._judges):
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                    continue
+            self._judges.discard(pid)
+
+    def once(self, client: socket.socket) -> None:
+        """Serve one client over a socket that this process was started with."""
+        header, _ = receive_frame(client)
+        hello = msgspec.msgpack.decode(header, type=Hello)
+        if hello.request is not None:
+            import torch
+
+            torch.set_num_threads(1)
+            self.judge(client, hello.request)
+
+    def stop(self) -> None:
+        """End the zygote, and with it every runner."""
+        self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._zygote.wait(1.0)
+            return
+        self._zygote.kill()
+        self._zygote.wait()
+
+
+def _send(client: socket.socket, answer: Answer) -> None:
+    send_frame(client, msgspec.msgpack.encode(answer))
+
+
+def _leave_after(work: Any) -> NoReturn:
+    """Run a forked child's work; never return into the server's loop."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _environment() -> dict[str, str]:
+    """What the zygote, and so the learner's code, sees of the environment."""
+    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "LC_CTYPE", "TZ") if name in os.environ}
+    return {**kept, "PATH": os.defpath, "HOME": "/", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _private_mb(pid: int) -> float:
+    """Memory that only this process holds, in MB; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket")
+    parser.add_argument("--once", type=int)
+    options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which closes its socket
+    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+        del os.environ[name]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    if options.once is not None:
+        server = Server(None)
+        with contextlib.suppress(Closed):
+            server.once(socket.socket(fileno=options.once))
+        server.stop()
+        os._exit(0)
+    # The listener comes first, so that clients can already connect while torch is imported.
+    listener = identity.listen(Path(options.socket), BACKLOG)
+    server = Server(listener)
+    server.warm_up()
+    try:
+        server.serve()
+    finally:
+        identity.unlink_own(Path(options.socket), listener)
+        listener.close()
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
