@@ -52,6 +52,9 @@ BUILTIN_EXCEPTIONS = frozenset(
 )
 
 
+_NOTHING = torch.empty(0, dtype=torch.bool)  # no parameter's value: what the judge knows of a new one
+
+
 class ForbiddenCall(BaseException):
     """Raised by a trap. Not an Exception, so that an ordinary `except` does not swallow it."""
 
@@ -108,8 +111,11 @@ class Executor:
         with torch.set_grad_enabled(ask.grad):
             value = _OPERATIONS[ask.op](target, ask.name, args, kwargs)
         wire = encoder.encode(value)
+        if isinstance(value, nn.Module):
+            for parameter in value.parameters():
+                self._parameter_id(parameter, announce=True)
         outputs = {i: t for i, t in enumerate(encoder.seen) if isinstance(t, Tensor) and t.requires_grad}
-        if ask.op in ("get", "next", "item", "parameters"):
+        if ask.op in ("get", "next", "item"):
             wire = self._mark_parameters(wire, encoder)
         call = 0
         if outputs and ask.op in ("call", "method"):
@@ -129,6 +135,16 @@ class Executor:
         )
         refs = [None if g is None else encoder.encode(g.detach()) for g in grads]
         return Grads([ref if isinstance(ref, TensorRef) else None for ref in refs])
+
+    def names(self) -> Value:
+        """The functions and classes that the module defines, so that the judge need not ask for each."""
+        module = self._objects[0]
+        found = {
+            name: value
+            for name, value in list(vars(module).items())
+            if isinstance(value, type | FunctionType) and not name.startswith("__")
+        }
+        return Encoder(self._handle, compact=True).encode(found)
 
     # -- objects and parameters ----------------------------------------------------------------------------------
 
@@ -158,11 +174,12 @@ class Executor:
 
         return mark(wire)
 
-    def _parameter_id(self, parameter: nn.Parameter) -> int:
+    def _parameter_id(self, parameter: nn.Parameter, *, announce: bool = False) -> int:
+        """The identity of a parameter. `announce`: if it is new, its value goes with the next answer."""
         ident = self._parameter_ids.get(id(parameter))
         if ident is None:
             ident = self._parameter_ids[id(parameter)] = next(self._counter)
-            self._parameters[ident] = (parameter, parameter.detach().clone())
+            self._parameters[ident] = (parameter, _NOTHING if announce else parameter.detach().clone())
         return ident
 
     def _update_parameter(self, ident: int, value: Tensor) -> None:
@@ -179,7 +196,7 @@ class Executor:
                 self._parameters[ident] = (parameter, now.clone())
                 ref = encoder.encode(now)
                 if isinstance(ref, TensorRef):
-                    news.append((ident, ref))
+                    news.append((ident, msgspec.structs.replace(ref, requires_grad=parameter.requires_grad)))
         return news
 
     def _changed(self, decoder: Decoder, encoder: Encoder, pristine: bytes) -> list[Value]:
@@ -302,7 +319,6 @@ _OPERATIONS: dict[str, _Operation] = {
     "dir": lambda o, name, a, k: dir(o),
     "copy": lambda o, name, a, k: copy.deepcopy(o),
     "is_instance": lambda o, name, a, k: isinstance(a[0], o),
-    "parameters": lambda o, name, a, k: list(o.parameters()),
 }
 
 

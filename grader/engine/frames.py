@@ -8,7 +8,6 @@ a lie, a drip or nothing costs a bounded amount of memory and time.
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -17,6 +16,8 @@ MAGIC = b"DRL1"
 _PREFIX = struct.Struct("<4sIQ")
 MAX_HEADER = 16 << 20  # 16 MiB: an exception's text or a long list, never a tensor
 MAX_PAYLOAD = 1 << 30
+JOIN_UP_TO = 1 << 18  # bytes: copying less than this costs less than another system call
+CHUNK = 1 << 16
 
 Buffer = bytes | bytearray | memoryview
 
@@ -33,8 +34,12 @@ def send_frame(sock: socket.socket, header: bytes, buffers: Sequence[Buffer] = (
     """Send one frame, blocking. Raises Closed when the peer is gone."""
     views = [memoryview(b).cast("B") for b in buffers]
     payload = sum(len(v) for v in views)
+    head = _PREFIX.pack(MAGIC, len(header), payload) + header
     try:
-        sock.sendall(_PREFIX.pack(MAGIC, len(header), payload) + header)
+        if payload <= JOIN_UP_TO:  # one system call, one wake-up at the other end
+            sock.sendall(b"".join([head, *views]))
+            return
+        sock.sendall(head)
         for view in views:
             sock.sendall(view)
     except (BrokenPipeError, ConnectionError) as error:
@@ -51,31 +56,59 @@ def parse_prefix(prefix: bytes | bytearray) -> tuple[int, int]:
     return header, payload
 
 
-def receive_frame(sock: socket.socket, wait: Callable[[], None] | None = None) -> tuple[bytes, bytearray]:
-    """Receive one frame. `wait`, called before each read, returns when there is something to read, or raises."""
-    header_length, payload_length = parse_prefix(_read(sock, _PREFIX.size, wait))
-    header = bytes(_read(sock, header_length, wait))
-    return header, _read(sock, payload_length, wait)
+class FrameReader:
+    """Reads frames from one socket, in as few system calls as they allow."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray()
+
+    def receive(self, wait: Callable[[], None] | None = None) -> tuple[bytes, bytearray]:
+        """One frame. `wait`, called before each read, returns when there is something to read, or raises.
+
+        Raises Closed, ProtocolError.
+        """
+        self._fill(_PREFIX.size, wait)
+        header_length, payload_length = parse_prefix(self._take(_PREFIX.size))
+        self._fill(header_length, wait)
+        header = bytes(self._take(header_length))
+        return header, self._payload(payload_length, wait)
+
+    def _fill(self, size: int, wait: Callable[[], None] | None) -> None:
+        while len(self._buffer) < size:
+            if wait is not None:
+                wait()
+            try:
+                chunk = self._sock.recv(CHUNK)
+            except OSError as error:
+                raise Closed from error
+            if not chunk:
+                raise Closed
+            self._buffer += chunk
+
+    def _take(self, size: int) -> bytearray:
+        taken = self._buffer[:size]
+        del self._buffer[:size]
+        return taken
+
+    def _payload(self, size: int, wait: Callable[[], None] | None) -> bytearray:
+        """The rest of a frame, read into its place: a payload may be large."""
+        payload = bytearray(size)
+        view, done = memoryview(payload), min(size, len(self._buffer))
+        view[:done] = self._take(done)
+        while done < size:
+            if wait is not None:
+                wait()
+            try:
+                count = self._sock.recv_into(view[done:])
+            except OSError as error:
+                raise Closed from error
+            if count == 0:
+                raise Closed
+            done += count
+        return payload
 
 
-def _read(sock: socket.socket, size: int, wait: Callable[[], None] | None) -> bytearray:
-    buffer = bytearray(size)
-    view, done = memoryview(buffer), 0
-    while done < size:
-        if wait is not None:
-            wait()
-        try:
-            count = sock.recv_into(view[done:])
-        except (ConnectionError, OSError) as error:
-            raise Closed from error
-        if count == 0:
-            raise Closed
-        done += count
-    return buffer
-
-
-def readable(sock: socket.socket, timeout: float) -> bool:
-    """Whether `sock` has something to read (or was closed) within `timeout` seconds."""
-    poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    return bool(poller.poll(max(0.0, timeout) * 1000))
+def receive_frame(sock: socket.socket) -> tuple[bytes, bytearray]:
+    """One frame from a socket that carries no more than one, or whose peer waits for an answer to each."""
+    return FrameReader(sock).receive()

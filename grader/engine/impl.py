@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from grader.engine.frames import ProtocolError
 from grader.engine.messages import Ask, Frame, Grads, Ok, Raised, ReplyBody, RequestBody, Vjp
 from grader.engine.remote import Runner, RunnerFault, Transport
-from grader.engine.values import Decoder, Encoder, GeneratorRef, Handle, TensorRef, set_state
+from grader.engine.values import Decoder, Encoder, GeneratorRef, Handle, TensorRef, Value, set_state
 
 
 class RemoteError(Exception):
@@ -55,20 +55,33 @@ class Recorded(msgspec.Struct, frozen=True):
 class Impl:
     """One loaded module behind a transport, with everything that came out of it."""
 
-    def __init__(self, transport: Transport, filename: str) -> None:
+    def __init__(self, transport: Transport, filename: str, names: Value) -> None:
+        """`names`: the module's functions and classes, as its loading told."""
         self._transport = transport
         self._filename = filename
         self._proxies: dict[int, RemoteObject] = {}
         self._mirrors: dict[int, nn.Parameter] = {}
         self._known: dict[int, Tensor] = {}  # the value of a mirror that the other side knows
-        self._unseen: list[RemoteModule] = []  # modules whose parameters have no mirrors yet
         self.trace: list[Recorded] = []
+        self._names = self._read_names(names)
         self.module = RemoteObject(self, Handle(0, "module", "object"))
+
+    def _read_names(self, names: Value) -> dict[str, RemoteObject]:
+        try:
+            found = Decoder(bytearray(), self.proxy, compact=True).decode(names)
+        except ProtocolError as error:
+            raise self._violation(error) from None
+        pairs = found.items() if isinstance(found, dict) else ()
+        return {name: value for name, value in pairs if isinstance(name, str) and isinstance(value, RemoteObject)}
+
+    def attribute(self, handle: Handle, name: str) -> Any:
+        """An attribute of an object of the learner's; functions and classes of the module are known already."""
+        if handle.id == 0 and name in self._names:
+            return self._names[name]
+        return self.ask("get", handle, name)
 
     def ask(self, op: str, target: Handle, name: str = "", args: Any = (), kwargs: Any = None) -> Any:
         """Have `op` done to an object of the learner's; the value, or the learner's exception raised here."""
-        while self._unseen:  # gradients reach only parameters that had a mirror when the call was made
-            self.ask("parameters", self._unseen.pop()._handle)
         encoder = Encoder(self._opaque, compact=False)
         request = Ask(
             op, target.id, name,
@@ -113,8 +126,6 @@ class Impl:
         if known is None:
             known = RemoteModule(self, handle) if handle.kind == "module" else RemoteObject(self, handle)
             self._proxies[handle.id] = known
-            if isinstance(known, RemoteModule):
-                self._unseen.append(known)
         return known
 
     def _value(self, reply: Ok, payload: bytearray, inputs: list[Any]) -> Any:
@@ -195,10 +206,12 @@ class Impl:
     def _learn_parameters(self, reply: Ok, payload: bytearray) -> None:
         decoder = Decoder(payload, self.proxy, compact=True)
         for ident, ref in reply.parameters:
+            value = decoder.tensor(ref).clone()
             if ident in self._mirrors:
-                value = decoder.tensor(ref).clone()
                 self._mirrors[ident].data = value
                 self._known[ident] = value.clone()
+            else:
+                self._mirror(ident, value, ref.requires_grad)
 
     def _changed_mirrors(self, encoder: Encoder) -> list[tuple[int, TensorRef]]:
         changed = []
@@ -294,7 +307,7 @@ class RemoteObject:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in ("__name__", "__doc__"):
             raise AttributeError(name)
-        return self._impl.ask("get", self._handle, name)
+        return self._impl.attribute(self._handle, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._impl.ask("set", self._handle, name, (value,))

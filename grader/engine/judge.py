@@ -21,7 +21,7 @@ from _pytest.outcomes import Failed
 from grader.engine import diagnosis, output, sandbox
 from grader.engine.explain import explain, explain_load
 from grader.engine.impl import Impl, NotSendable, RemoteError
-from grader.engine.messages import Load, Ok, Raised
+from grader.engine.messages import Load, Ok, Raised, ReplyBody, Terms
 from grader.engine.plugin import Ending, Plugin, Title, arguments, public_names, titles
 from grader.engine.reference import Reference
 from grader.engine.remote import Cancelled, Runner, RunnerFault, Zygote
@@ -29,11 +29,24 @@ from grader.forbidden import find_uses
 from grader.results import Check, CheckFinished, Event, Finished, Outcome, Request, Result, Started, Verdict
 
 AHEAD = 3  # runners ordered before they are needed
+# Once a check has timed out the verdict stands; what the others still get is for the learner's information, and an
+# answer that hangs in all of them must not cost all of their time. Honest checks take a few hundredths of a second.
+HASTE, LEAST_SECONDS = 0.25, 0.1
 LEARNERS_FAULT = (AssertionError, Failed, RemoteError)
 
 
 class GraderError(Exception):
     """The grader could not judge: a broken drill or a broken engine, never the learner's fault."""
+
+
+def terms_of(request: Request) -> Terms:
+    """What the request's runners are allowed. The kernel's limit of CPU time is a second line behind the judge's."""
+    return Terms(
+        forbidden=[] if request.allow_forbidden else request.forbidden,
+        operators=[] if request.allow_forbidden else request.operators,
+        memory_mb=request.limits.memory_mb,
+        cpu_seconds=math.ceil(2 * request.limits.check_seconds) + 1,
+    )
 
 
 class Judge:
@@ -48,9 +61,11 @@ class Judge:
         self._client = client
         self._loading: deque[Runner] = deque()
         self._runner: Runner | None = None
+        self._loaded: ReplyBody | None = None  # what the current runner said to its Load
         self._expected: list[Title] = []
         self._checks: list[Check] = []
         self._used = 0.0  # seconds of the run's allowance
+        self._timeouts = 0
         self._layers: dict[str, str] = {}
         self._output = output.Collector()
         self._problem = ""
@@ -59,7 +74,7 @@ class Judge:
         self._failed: list[tuple[pytest.Item, diagnosis.Trace]] = []
 
     def grade(self) -> Result:
-        """The result. GraderError and ZygoteGone mean that there is none."""
+        """The result. GraderError and EngineFault mean that there is none."""
         started = time.perf_counter()
         self._zygote.order(AHEAD)
         self._start_loading()
@@ -117,6 +132,7 @@ class Judge:
             return self._give_all("not_run", "")
         if not isinstance(reply, Ok):
             return self._give_all("crashed", "The process sent something that is not an answer")
+        self._loaded = reply
         uses = [] if self._request.allow_forbidden else self._forbidden_uses()
         if uses:
             return self._give_all("forbidden", "\n".join(uses))
@@ -153,6 +169,7 @@ class Judge:
         if impl is not None and outcome == "failed":
             self._failed.append((item, diagnosis.Trace(impl.trace)))
         self._end_runner()
+        self._timeouts += outcome == "timeout"
         return Check(
             id=title.id,
             title=title.title,
@@ -193,10 +210,6 @@ class Judge:
                 filename=request.filename,
                 name=request.drill,
                 seed=request.seed,
-                forbidden=[] if request.allow_forbidden else request.forbidden,
-                operators=[] if request.allow_forbidden else request.operators,
-                memory_mb=request.limits.memory_mb,
-                cpu_seconds=math.ceil(2 * request.limits.check_seconds) + 1,
                 stand_in=stand_in,
             )
         )
@@ -206,14 +219,15 @@ class Judge:
         """The next runner with the learner's module in it. Raises RunnerFault, or what the source raises."""
         runner = self._loading.popleft()
         self._runner = runner
-        if len(self._checks):  # the first runner has been asked already
-            ready, reply = runner.finish_load()
+        if self._checks:  # the first runner has been asked already
+            ready, self._loaded = runner.finish_load()
             if sandbox.summary(ready.layers) != sandbox.summary(self._layers):
                 self._layers = ready.layers
-            if not isinstance(reply, Ok):
-                raise RunnerFault("crashed", "The file was loaded before, and this time it was not")
             self._output.skip(runner)  # what it prints when loaded is known
-        return Impl(runner, self._request.filename)
+        if not isinstance(self._loaded, Ok):
+            raise RunnerFault("crashed", "The file was loaded before, and this time it was not")
+        runner.allow(max(self._request.limits.check_seconds * HASTE**self._timeouts, LEAST_SECONDS))
+        return Impl(runner, self._request.filename, self._loaded.value)
 
     def _end_runner(self) -> None:
         if self._runner is not None:

@@ -13,6 +13,15 @@ import msgspec
 from grader.engine.values import TensorRef, Value
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """What a drill's runners are allowed: the zygote keeps runners ready for each set of terms."""
+
+    forbidden: list[str] = []
+    operators: list[str] = []
+    memory_mb: int = 1024
+    cpu_seconds: int = 5
+
+
 class Load(msgspec.Struct, frozen=True, tag="load"):
     """Compile and run the learner's module. `stand_in` replaces one name of it by one of another source."""
 
@@ -20,10 +29,6 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     filename: str
     name: str
     seed: int
-    forbidden: list[str]
-    operators: list[str]
-    memory_mb: int
-    cpu_seconds: int
     stand_in: tuple[bytes, str, str] | None = None  # (source, filename, name)
 
 
@@ -106,7 +111,9 @@ class ReplyFrame(msgspec.Struct, frozen=True):
     body: ReplyBody
 
 
-# Between judge and zygote: fixed-size records, descriptors attached to SPAWNED.
+# To the zygote: a length, then the Terms, with a judge's socket attached. Between judge and zygote: fixed-size
+# records, descriptors attached to SPAWNED.
+LENGTH = struct.Struct("<I")
 SPAWN, KILL, SPAWNED, EXITED = 1, 2, 3, 4
 COMMAND = struct.Struct("<Bi")  # command, pid
 EVENT = struct.Struct("<BiiI")  # event, pid, wait status, CPU time in ms

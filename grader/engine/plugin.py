@@ -94,7 +94,7 @@ class Plugin:
         """Run one test from setup to teardown. `other`: a test of the same module, which keeps the module set up."""
         self._ending = Ending(None, "call", 0.0)
         self.make_impl, self.current = make_impl, None
-        torch.manual_seed(check_seed(self.seed_of_run, item.name))
+        torch.default_generator.manual_seed(check_seed(self.seed_of_run, item.name))
         started = time.perf_counter()
         runtestprotocol(item, log=False, nextitem=other)
         return self._ending._replace(seconds=time.perf_counter() - started)

@@ -28,7 +28,7 @@ class Reference:
         """A freshly loaded reference, with `mistake` in the place of what it replaces."""
         seed, load = self._request.seed, self._load()
         module, executor = open_module(load)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         fill_module(module, load)
@@ -37,11 +37,11 @@ class Reference:
             fill_module(unpatched, load)
             authoring.bind_solution(unpatched)
             setattr(module, mistake.replaces, mistake.target)
-        return Impl(Local(executor), load.filename)
+        return Impl(Local(executor), load.filename, executor.names())
 
     def _load(self) -> Load:
         path = Path(self._request.solution)
-        return Load(_read(path), str(path), "reference_solution", self._request.seed, [], [], 0, 0)
+        return Load(_read(path), str(path), "reference_solution", self._request.seed)
 
     @functools.cached_property
     def mistakes(self) -> list[authoring.StandIn]:

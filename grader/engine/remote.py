@@ -16,11 +16,12 @@ import msgspec
 
 from grader.engine.deadline import Stopwatch
 from grader.engine.executor import Executor
-from grader.engine.frames import Closed, ProtocolError, receive_frame, send_frame
+from grader.engine.frames import Closed, FrameReader, ProtocolError, send_frame
 from grader.engine.messages import (
     COMMAND,
     EVENT,
     KILL,
+    LENGTH,
     SPAWN,
     SPAWNED,
     Forbidden,
@@ -30,6 +31,7 @@ from grader.engine.messages import (
     ReplyFrame,
     RequestBody,
     RequestFrame,
+    Terms,
 )
 from grader.results import Outcome
 
@@ -51,8 +53,8 @@ class Cancelled(BaseException):
     """The client has left: nobody waits for this verdict any more."""
 
 
-class ZygoteGone(Exception):
-    """The parent of all runners has died: the grader's fault, not the learner's."""
+class EngineFault(Exception):
+    """The engine's own part of the wall has failed: the grader's fault, not the learner's."""
 
 
 class Exit(NamedTuple):
@@ -87,12 +89,25 @@ class Zygote:
         self._asked = 0
         self._exits: dict[int, Exit] = {}
 
+    @classmethod
+    def open(cls, control: socket.socket, terms: Terms) -> Zygote:
+        """A line of one's own, over the socket that all judges share, to runners on these terms."""
+        ours, theirs = socket.socketpair()
+        data = msgspec.msgpack.encode(terms)
+        try:
+            socket.send_fds(control, [LENGTH.pack(len(data)) + data], [theirs.fileno()])
+        except OSError as error:
+            raise EngineFault("the parent of the runners has died") from error
+        finally:
+            theirs.close()
+        return cls(ours)
+
     def order(self, count: int = 1) -> None:
         """Ask for runners without waiting for them."""
         try:
             self._sock.sendall(COMMAND.pack(SPAWN, 0) * count)
         except OSError as error:
-            raise ZygoteGone("the parent of the runners has died") from error
+            raise EngineFault("the parent of the runners has died") from error
         self._asked += count
 
     def take(self) -> tuple[int, socket.socket, int]:
@@ -121,7 +136,7 @@ class Zygote:
     def _receive(self) -> None:
         data, fds, _, _ = socket.recv_fds(self._sock, EVENT.size, 2)
         if len(data) < EVENT.size:
-            raise ZygoteGone("the parent of the runners has died")
+            raise EngineFault("the parent of the runners has died")
         event, pid, status, cpu_ms = EVENT.unpack(data)
         if event == SPAWNED:
             self._asked -= 1
@@ -134,8 +149,10 @@ class Runner:
     """One runner, for one check. After any fault it is killed and answers no more."""
 
     def __init__(self, parent: Zygote, seconds: float, client: socket.socket | None) -> None:
+        """`seconds`: how long loading may take, and then, counted afresh, one check."""
         self._parent = parent
         self._pid, self._data, self._output_fd = parent.take()
+        self._frames = FrameReader(self._data)
         self._watch = Stopwatch(self._pid, seconds)
         self._client = client
         self._fault: RunnerFault | None = None
@@ -159,11 +176,14 @@ class Runner:
     def finish_load(self) -> tuple[Ready, ReplyBody]:
         """How the wall stands, and what became of the source."""
         if self._fault is not None:
-            raise self._fault
+            raise EngineFault("a runner was gone before it was asked")
         nonce = self._load_nonce
-        ready, _ = self._receive(nonce)
+        try:  # until it is ready, a runner has run none of the learner's code
+            ready, _ = self._receive(0)
+        except RunnerFault as fault:
+            raise EngineFault(f"a runner failed before it was ready: {fault} {self.output.decode()}") from None
         if not isinstance(ready, Ready):
-            raise self._fail("crashed", "the runner did not say how it stands")
+            raise EngineFault("a runner did not say how it stands")
         reply, _ = self._receive(nonce)
         self._watch.restart()
         return ready, self._checked(reply)
@@ -174,6 +194,10 @@ class Runner:
             raise self._fault
         reply, payload = self._receive(self._send(body, buffers))
         return self._checked(reply), payload
+
+    def allow(self, seconds: float) -> None:
+        """Change how long the check may take."""
+        self._watch.allowance = seconds
 
     @property
     def seconds_used(self) -> float:
@@ -208,7 +232,7 @@ class Runner:
 
     def _receive(self, nonce: int) -> tuple[ReplyBody, bytearray]:
         try:
-            header, payload = receive_frame(self._data, self._wait)
+            header, payload = self._frames.receive(self._wait)
             frame = _reply_decoder.decode(header)
         except Closed:
             raise self._died() from None

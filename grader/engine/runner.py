@@ -1,7 +1,8 @@
 """The untrusted side: one process for one check, with the learner's module in it.
 
-It is forked from the zygote, closes itself off, waits for a Load, sets the limits, lays the traps, says how it stands,
-and only then runs the learner's code. From there on nothing that it says is believed; it only computes.
+It is forked from a nursery (see zygote), which has laid the traps already. It closes itself off, sets its limits, says
+how it stands, and waits for a Load. From the moment it runs the learner's code nothing that it says is believed; it
+only computes.
 """
 
 from __future__ import annotations
@@ -18,41 +19,44 @@ import numpy as np
 import torch
 
 from grader.engine import executor, sandbox, traps
-from grader.engine.frames import Closed, receive_frame, send_frame
-from grader.engine.messages import Forbidden, Load, Ok, ReplyBody, ReplyFrame, Ready, RequestFrame
+from grader.engine.frames import Closed, FrameReader, send_frame
+from grader.engine.messages import Forbidden, Load, Ok, Ready, ReplyBody, ReplyFrame, RequestFrame, Terms
 from grader.engine.sandbox import limits
 
 _decoder = msgspec.msgpack.Decoder(RequestFrame)
 
 
-def main(data: socket.socket, output: int, prepared: Any) -> NoReturn:
+def main(data: socket.socket, output: int, prepared: Any, terms: Terms) -> NoReturn:
     """Run in a freshly forked child. `data`: the judge's socket; `output`: where prints go."""
     try:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        statm = limits.open_statm()
-        layers = sandbox.close_off([0, 1, 2, data.fileno(), *([statm] if statm is not None else [])], prepared)
+        limits.open_statm()
+        layers = sandbox.close_off([0, 1, 2, data.fileno(), *limits.descriptors()], prepared)
         sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-        _serve(data, layers)
+        layers |= sandbox.lock(memory_mb=terms.memory_mb, cpu_seconds=terms.cpu_seconds)
+        limits.close_statm()
+        _answer(data, 0, Ready(os.getpid(), layers), [])
+        _serve(data)
     except Closed:
         os._exit(0)
     except BaseException as error:
         with contextlib.suppress(BaseException):
             print(f"runner: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        os._exit(70)
-    os._exit(0)
+    os._exit(70)
 
 
-def _serve(data: socket.socket, layers: dict[str, str]) -> NoReturn:
-    header, _ = receive_frame(data)
+def _serve(data: socket.socket) -> NoReturn:
+    frames = FrameReader(data)
+    header, _ = frames.receive()
     request = _decoder.decode(header)
     assert isinstance(request.body, Load)
-    runner = _load(data, request.nonce, request.body, layers)
+    runner = _load(data, request.nonce, request.body)
     while True:
-        header, payload = receive_frame(data)
+        header, payload = frames.receive()
         request = _decoder.decode(header)
         assert not isinstance(request.body, Load)
         reply, buffers = runner.handle(request.body, payload)
@@ -61,29 +65,25 @@ def _serve(data: socket.socket, layers: dict[str, str]) -> NoReturn:
         _answer(data, request.nonce, reply, buffers)
 
 
-def _load(data: socket.socket, nonce: int, request: Load, layers: dict[str, str]) -> executor.Executor:
-    """Shut the last doors, say so, then run the learner's source. Its failure is the answer to the Load."""
-    traps.install(request.forbidden, request.operators)
-    layers |= sandbox.lock(memory_mb=request.memory_mb, cpu_seconds=request.cpu_seconds)
-    limits.close_statm()
-    _answer(data, nonce, Ready(os.getpid(), layers), [])
+def _load(data: socket.socket, nonce: int, request: Load) -> executor.Executor:
+    """Run the learner's source. Its failure is the answer to the Load."""
     _seed(request.seed)
     sys.argv = [request.filename]
     module, loaded = executor.open_module(request)
     reply: ReplyBody
     try:
         executor.fill_module(module, request)
-        reply = Ok(None)
+        reply = Ok(loaded.names())
     except BaseException as error:
         reply = loaded.describe(error)
-    if traps.hits:
+    if traps.hits and not isinstance(reply, Forbidden):
         reply = Forbidden(traps.hits[0])
     _answer(data, nonce, reply, [])
     return loaded
 
 
 def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed also asks for every kind of accelerator
     np.random.seed(seed % 2**32)
     random.seed(seed)
 

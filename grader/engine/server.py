@@ -135,14 +135,12 @@ class Server:
 
     def judge(self, client: socket.socket, request: Request) -> None:
         """Grade one request in this process, sending events to the client until there is a result."""
-        from grader.engine.judge import Judge
+        from grader.engine.judge import Judge, terms_of
         from grader.engine.remote import Cancelled, Zygote
 
-        ours, theirs = socket.socketpair()
-        socket.send_fds(self._control, [b"j"], [theirs.fileno()])
-        theirs.close()
         try:
-            Judge(request, Zygote(ours), lambda event: _send(client, event), client).grade()
+            zygote = Zygote.open(self._control, terms_of(request))
+            Judge(request, zygote, lambda event: _send(client, event), client).grade()
         except (Cancelled, Closed):
             return
         except Exception as error:

@@ -65,13 +65,17 @@ def _resolve(forbidden: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _inside(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """What a ruled-out module and its loaded submodules define themselves."""
-    prefix = module.__name__
-    for name, loaded in list(sys.modules.items()):
-        if name == prefix or name.startswith(prefix + "."):
-            for attribute, thing in list(vars(loaded).items()):
-                if getattr(thing, "__module__", None) == name and callable(thing):
-                    yield f"{name}.{attribute}", thing
+    """What a ruled-out module and its loaded submodules define themselves.
+
+    Submodules are found as attributes: a walk over sys.modules would touch thousands of objects, and in a forked
+    process each touch copies a page.
+    """
+    for attribute, thing in list(vars(module).items()):
+        if isinstance(thing, ModuleType):
+            if thing.__name__.startswith(module.__name__ + "."):
+                yield from _inside(thing)
+        elif getattr(thing, "__module__", None) == module.__name__ and callable(thing):
+            yield f"{module.__name__}.{attribute}", thing
 
 
 def _trap(name: str) -> Callable[..., Any]:

@@ -1,12 +1,13 @@
 """The parent of all runners: a warm process that holds torch and nothing else.
 
 It is exec'd, not forked, from the server, before any hidden test or solution is read, so that a runner's memory holds
-no secret. The server hands it one socket for each judge; over it the judge asks for runners and hears how they end.
-Runners are forked ahead of time, as a fork costs more than the rest of a small check.
+no secret. For each set of terms (a drill's forbidden calls and limits) it forks a nursery, which lays the traps and
+keeps runners ready: forking and closing off a runner costs more than the rest of a small check, and so is done ahead
+of time. None of these processes but the runners ever runs a learner's code.
 
-    server -> zygote   one byte with a socket attached: a new judge
-    judge  -> zygote   SPAWN: a runner, please     KILL + pid: end this one
-    zygote -> judge    SPAWNED + pid, with the runner's socket and output attached     EXITED + pid, status, CPU time
+    judge   -> zygote    Terms with a socket attached, passed on to the nursery of those terms
+    judge   -> nursery   SPAWN: a runner, please     KILL + pid: end this one
+    nursery -> judge     SPAWNED + pid, with the runner's socket and output attached     EXITED + pid, status, CPU time
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ import selectors
 import signal
 import socket
 import sys
-from typing import NamedTuple
+from collections import OrderedDict
+from typing import Any, NamedTuple
 
+import msgspec
 import torch
 
 from grader.engine import runner, sandbox, traps
-from grader.engine.messages import COMMAND, EVENT, EXITED, KILL, SPAWN, SPAWNED
+from grader.engine.messages import COMMAND, EVENT, EXITED, KILL, LENGTH, SPAWN, SPAWNED, Terms
 from grader.engine.sandbox import limits
 
 POOL = 16  # runners kept ready
+NURSERIES = 4  # sets of terms that runners are kept ready for
 REFILL_AFTER = 0.02  # seconds without work before the pool is filled
 # Imported before the fork, because they are slow, or because torch imports them when first used, which a closed-off
 # process may no longer be able to.
@@ -44,10 +48,13 @@ class Runner(NamedTuple):
     output: int
 
 
-class Zygote:
-    def __init__(self, control: socket.socket) -> None:
+class Nursery:
+    """Makes runners for one set of terms, for the judges whose sockets come over `control`."""
+
+    def __init__(self, control: socket.socket, terms: Terms, prepared: Any) -> None:
         self._control = control
-        self._prepared = sandbox.prepare()
+        self._terms = terms
+        self._prepared = prepared
         self._selector = selectors.DefaultSelector()
         self._pool: list[Runner] = []
         self._owner: dict[int, socket.socket] = {}  # runner's pid -> judge
@@ -55,7 +62,9 @@ class Zygote:
         self._judges: set[socket.socket] = set()
 
     def serve(self) -> None:
-        """Until the server's end of the control socket closes."""
+        """Until the zygote's end of the control socket closes."""
+        traps.install(self._terms.forbidden, self._terms.operators)
+        gc.freeze()
         wakeup, sleeper = socket.socketpair()
         for end in (wakeup, sleeper):
             end.setblocking(False)
@@ -64,7 +73,8 @@ class Zygote:
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(wakeup, selectors.EVENT_READ)
         self._wakeups = (wakeup, sleeper)
-        while True:
+        leaving = False
+        while not leaving or self._judges:
             refill = not self._judges and len(self._pool) < POOL
             ready = self._selector.select(REFILL_AFTER if refill else None)
             if not ready and refill:
@@ -75,7 +85,8 @@ class Zygote:
                     self._reap()
                 elif key.fileobj is self._control:
                     if not self._accept():
-                        return
+                        self._selector.unregister(self._control)
+                        leaving = True
                 else:
                     self._command(key.fileobj)
 
@@ -122,7 +133,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            runner.main(theirs, writer, self._prepared)
+            runner.main(theirs, writer, self._prepared, self._terms)
         theirs.close()
         os.close(writer)
         self._alive.add(pid)
@@ -159,6 +170,50 @@ class Zygote:
                 cpu = int((usage.ru_utime + usage.ru_stime) * 1000)
                 with contextlib.suppress(OSError):
                     judge.send(EVENT.pack(EXITED, pid, status, cpu), socket.MSG_DONTWAIT)
+
+
+class Zygote:
+    """Hands judges over to the nursery of their terms."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._prepared = sandbox.prepare()
+        self._nurseries: OrderedDict[bytes, tuple[int, socket.socket]] = OrderedDict()  # longest unused first
+
+    def serve(self) -> None:
+        """Until the server and all its judges have closed their ends of the control socket."""
+        while True:
+            prefix, fds, _, _ = socket.recv_fds(self._control, LENGTH.size, 1)
+            if len(prefix) < LENGTH.size:
+                return
+            terms = self._control.recv(*LENGTH.unpack(prefix), socket.MSG_WAITALL)
+            for fd in fds:
+                with socket.socket(fileno=fd) as judge, contextlib.suppress(OSError):
+                    socket.send_fds(self._nursery(terms), [b"j"], [judge.fileno()])
+
+    def _nursery(self, terms: bytes) -> socket.socket:
+        pid, control = self._nurseries.pop(terms, (0, None))
+        if control is None or os.waitpid(pid, os.WNOHANG)[0]:
+            pid, control = self._fork(terms)
+        self._nurseries[terms] = (pid, control)
+        if len(self._nurseries) > NURSERIES:
+            _, (_, oldest) = self._nurseries.popitem(last=False)
+            oldest.close()  # it ends when its last judge has left
+        return control
+
+    def _fork(self, terms: bytes) -> tuple[int, socket.socket]:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid:
+            theirs.close()
+            return pid, ours
+        limits.die_with_parent()
+        ours.close()
+        self._control.close()
+        for _, control in self._nurseries.values():
+            control.close()
+        Nursery(theirs, msgspec.msgpack.decode(terms, type=Terms), self._prepared).serve()
+        os._exit(0)
 
 
 def warm_up() -> None:

@@ -7,6 +7,7 @@ says why not. `summary` gives the level that a result reports.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ def prepare() -> Any:
     from grader.engine.sandbox import landlock
 
     limits.last_capability()
+    with contextlib.suppress(NotImplementedError):
+        seccomp.template()
     return landlock.prepare()
 
 

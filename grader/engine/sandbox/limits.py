@@ -106,12 +106,16 @@ def _mapped_bytes() -> int:
 _statm: int | None = None
 
 
-def open_statm() -> int | None:
+def open_statm() -> None:
     """Open this process's own memory figures (a descriptor of the parent's would show the parent's)."""
     global _statm
     if sys.platform == "linux":
         _statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    return _statm
+
+
+def descriptors() -> list[int]:
+    """What `set_rlimits` still needs open."""
+    return [] if _statm is None else [_statm]
 
 
 def close_statm() -> None:

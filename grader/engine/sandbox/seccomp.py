@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 import struct
@@ -98,8 +99,17 @@ def _only(number: int, body: list[bytes]) -> Iterator[bytes]:
     yield from body
 
 
+_PID = 0x7FABCDEF  # above every process id: stands for the runner's own in the template
+
+
 def build(pid: int) -> bytes:
     """The filter's program for the process `pid`. Raises NotImplementedError on other architectures."""
+    return template().replace(_op(_EQUAL, _PID, 0, 1), _op(_EQUAL, pid, 0, 1))
+
+
+@functools.cache
+def template() -> bytes:
+    """The program with _PID in it, made once by the parent of all runners."""
     machine = platform.machine()
     if machine not in _AUDIT_ARCH:
         raise NotImplementedError(f"no system call table for {machine}")
@@ -116,7 +126,7 @@ def build(pid: int) -> bytes:
     program += _only(_CLONE3, [_op(_RETURN, _ERRNO | errno.ENOSYS)])  # libc falls back to clone, whose flags we see
     program += _only(_CLONE[column], [_argument(0), _op(_ANY_BIT, _CLONE_THREAD, 0, 1), _PERMIT, _REFUSE])
     for signal_call in _SIGNALS:
-        program += _only(signal_call[column], [_argument(0), _op(_EQUAL, pid, 0, 1), _PERMIT, _REFUSE])
+        program += _only(signal_call[column], [_argument(0), _op(_EQUAL, _PID, 0, 1), _PERMIT, _REFUSE])
     program += _only(
         _PRLIMIT[column],
         [_argument(2), _op(_EQUAL, 0, 0, 3), _argument(2, high=True), _op(_EQUAL, 0, 0, 1), _PERMIT, _REFUSE],
