@@ -11,6 +11,7 @@ This module imports nothing heavy and holds nothing secret: the runner has it to
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -63,6 +64,27 @@ def stand_ins(namespace: dict[str, Any], kind: str) -> list[StandIn]:
         mark = getattr(value, "__dict__", {}).get(_ATTRIBUTE)
         if isinstance(mark, StandIn) and mark.kind == kind:
             found.append(mark)
+    return found
+
+
+class StandInName(NamedTuple):
+    """A stand-in as its file names it, without the file being run."""
+
+    kind: str
+    name: str
+    file: str
+
+
+def read_stand_ins(path: Path) -> list[StandInName]:
+    """The stand-ins that a file defines, read from its text: no torch is needed to know their names."""
+    import ast
+
+    found = []
+    for node in ast.parse(path.read_bytes()).body:
+        for decorator in getattr(node, "decorator_list", []):
+            name = getattr(getattr(decorator, "func", None), "id", "")
+            if name in KINDS and isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.append(StandInName(name, node.name, str(path)))
     return found
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from grader import identity
-from grader.engine.frames import Closed, ProtocolError, receive_frame, send_frame
+from grader.engine.frames import Closed, FrameReader, ProtocolError, receive_frame, send_frame
 from grader.results import Answer, Event, Finished, Hello, Request, Stale, Status, error_result
 
 _decoder = msgspec.msgpack.Decoder(Answer)
@@ -73,9 +73,10 @@ class Grading:
 
     def _events(self) -> Iterator[Event]:
         self._socket = self._connect()
+        frames = FrameReader(self._socket)
         while not self.cancelled:
             try:
-                answer = _receive(self._socket)
+                answer = _decoder.decode(frames.receive()[0])
             except (Closed, ProtocolError, msgspec.MsgspecError) as error:
                 raise EngineLost("the grading process ended without a verdict") from error
             if isinstance(answer, Stale | Status):

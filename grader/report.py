@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterator
+from itertools import groupby
 
 import click
 
@@ -124,7 +125,10 @@ def _questions(drill: Drill) -> dict[str, str]:
 def _output(result: Result) -> Iterator[str]:
     if not result.output.strip():
         return
-    lines = result.output.rstrip().splitlines()
+    lines = [
+        line if count == 1 else f"{line}  (×{count})"
+        for line, count in ((line, len(list(same))) for line, same in groupby(result.output.rstrip().splitlines()))
+    ]
     yield ""
     yield click.style("Your code printed:", bold=True)
     for line in lines[:OUTPUT_LINES]:

@@ -25,7 +25,7 @@ from grader.results import Diagnosis
 from grader.testing import UNIT_ROUNDOFF, tolerance
 
 MAX_CHECKS = 6  # failing checks that are looked at
-BUDGET = 2.0  # seconds for all of it
+BUDGET = 1.0  # seconds of CPU time for all of it
 MAX_NAMED = 3
 TERMS = 64  # the same mistake may sum in another order; see grader.testing.tolerance
 
@@ -95,35 +95,68 @@ def _same_tensor(a: Tensor, b: Tensor) -> bool:
     return bool(((x - y)[finite].abs() <= tolerance(a.dtype, TERMS, size)).all())
 
 
+class Suspects:
+    """Runs known mistakes through checks, within a budget of CPU time."""
+
+    def __init__(self, plugin: Plugin, reference: Reference, items: list[pytest.Item]) -> None:
+        self._plugin = plugin
+        self._reference = reference
+        self._items = items
+        self._ends = time.process_time() + BUDGET
+
+    def fits(self, item: pytest.Item, trace: Trace, mistake: StandIn) -> bool:
+        """Whether the mistake fails this check with what the learner's answer gave."""
+        failed, theirs = self._run(item, mistake)
+        return failed and theirs is not None and theirs.same_as(trace)
+
+    def contradicts(self, passed: list[pytest.Item], mistake: StandIn) -> bool:
+        """Whether the mistake fails a check that the learner's answer passes: then it is not in that answer."""
+        return any(self._run(item, mistake)[0] for item in passed)
+
+    def _run(self, item: pytest.Item, mistake: StandIn) -> tuple[bool, Trace | None]:
+        if time.process_time() > self._ends:
+            return False, None
+        other = next((i for i in self._items if i is not item), None)
+        ending = self._plugin.run(item, other, lambda: self._reference.impl(mistake))
+        impl = self._plugin.current
+        return ending.error is not None, None if impl is None else Trace(impl.trace)
+
+
 def diagnose(
-    failed: list[tuple[pytest.Item, Trace]], plugin: Plugin, reference: Reference, items: list[pytest.Item]
+    failed: list[tuple[pytest.Item, Trace]],
+    passed: list[pytest.Item],
+    plugin: Plugin,
+    reference: Reference,
+    items: list[pytest.Item],
 ) -> list[Diagnosis]:
     """The known mistakes whose outputs are the learner's, those that explain most first.
 
-    A mistake is named if it fails a check that the learner's answer fails, with the same outputs up to the failure.
-    One whose checks another named mistake explains as well, and more, is left out.
+    A mistake is named if it fails a check that the learner's answer fails, with the same outputs up to the failure,
+    and passes every check that the answer passes. One whose checks another named mistake explains as well, and more,
+    is left out.
     """
-    ends = time.perf_counter() + BUDGET
+    suspects = Suspects(plugin, reference, items)
     fits: dict[str, list[str]] = {}
+    cleared: set[str] = set()
     for item, trace in failed[:MAX_CHECKS]:
-        other = next((i for i in items if i is not item), None)
-        for mistake in reference.mistakes:
-            if time.perf_counter() > ends:
+        known = [m for m in reference.mistakes if m.name in fits]
+        rest = [m for m in reference.mistakes if m.name not in fits and m.name not in cleared]
+        for group in (known, rest):  # what explains another check is tried first, and mostly is enough
+            for mistake in group:
+                if not suspects.fits(item, trace, mistake):
+                    continue
+                if mistake.name not in fits and suspects.contradicts(passed, mistake):
+                    cleared.add(mistake.name)
+                else:
+                    fits.setdefault(mistake.name, []).append(item.name)
+            if any(item.name in checks for checks in fits.values()):
                 break
-            if _fits(plugin, reference, item, other, trace, mistake):
-                fits.setdefault(mistake.name, []).append(item.name)
     named = [m for m in reference.mistakes if m.name in fits and not _outdone(m, fits)]
     named.sort(key=lambda m: -len(fits[m.name]))
     return [
-        Diagnosis(mistake=m.name, message=m.tells, question=m.question, checks=fits[m.name]) for m in named[:MAX_NAMED]
+        Diagnosis(mistake=m.name, message=m.tells, question=m.question, checks=fits[m.name])
+        for m in named[:MAX_NAMED]
     ]
-
-
-def _fits(
-    plugin: Plugin, reference: Reference, item: pytest.Item, other: Any, trace: Trace, mistake: StandIn
-) -> bool:
-    ending = plugin.run(item, other, lambda: reference.impl(mistake))
-    return ending.error is not None and plugin.current is not None and Trace(plugin.current.trace).same_as(trace)
 
 
 def _outdone(mistake: StandIn, fits: dict[str, list[str]]) -> bool:

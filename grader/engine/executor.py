@@ -7,11 +7,12 @@ on known mistakes, so that all three are seen through the same glass.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import linecache
 import sys
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, TracebackType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, TracebackType
 from typing import Any
 
 import msgspec
@@ -348,5 +349,9 @@ def fill_module(module: ModuleType, load: Load) -> None:
 
 
 def _run_source(module: ModuleType, source: bytes, filename: str) -> None:
-    code = compile(source, filename, "exec", dont_inherit=True)
-    exec(code, module.__dict__)
+    exec(_compiled(source, filename), module.__dict__)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(source: bytes, filename: str) -> CodeType:
+    return compile(source, filename, "exec", dont_inherit=True)

@@ -115,7 +115,8 @@ class Judge:
             self._report(self._check(plugin, item, other, self._expected[index], last=index + 1 == len(items)))
         self._close(self._loading)
         if self._request.diagnose and self._failed:
-            self._diagnosis = diagnosis.diagnose(self._failed, plugin, self._reference, items)
+            passed = [item for item, check in zip(items, self._checks, strict=True) if check.outcome == "passed"]
+            self._diagnosis = diagnosis.diagnose(self._failed, passed, plugin, self._reference, items)
 
     def _refuse_all(self) -> bool:
         """Load the source once; if that fails, or if it uses what is ruled out, no check needs to run."""

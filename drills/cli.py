@@ -1,0 +1,247 @@
+"""The `drills` command: the course, the learner's state in it, and the way into the app."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drills import reports
+from drills.catalogue import Drill, Question
+from grader.session import Session
+from grader import __version__
+from grader.errors import BadInput, catalogue_errors, refuse_native_windows
+from grader.review import next_drill
+
+LANGUAGES = click.Choice(["en", "zh"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="drills")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Practise writing the parts of a transformer by hand.
+
+    `drills start` opens the app. A TOPIC is a drill's name or the beginning of it.
+    """
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        context.color = False
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without a ✓ shows a ? in its place
+
+
+def with_session(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options for workspace and packs, and what they name as its first argument."""
+
+    @click.option(
+        "--workspace", metavar="DIR", type=click.Path(path_type=Path), help="Your folder of answers."
+    )
+    @click.option(
+        "--pack", "packs", metavar="DIR", multiple=True, type=click.Path(path_type=Path), help="More drills."
+    )
+    @wraps(command)
+    def opened(workspace: Path | None, packs: tuple[Path, ...], **arguments: Any) -> None:
+        command(Session.open(workspace, packs), **arguments)
+
+    return opened
+
+
+def json_option(command: Callable[..., None]) -> Callable[..., None]:
+    """The option `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+@main.command()
+@click.argument("topic", required=False)
+@click.option("--no-tui", is_flag=True, help="Make the workspace and leave the app closed.")
+@with_session
+def start(session: Session, topic: str | None, no_tui: bool) -> None:
+    """Open the app, at TOPIC or at what is best practised next.
+
+    Makes the workspace on first use, with a file for each drill.
+    """
+    refuse_native_windows()
+    slug = session.find(topic).slug if topic else None
+    if not no_tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        advice = "Run `drills start --no-tui`, edit the file of a drill, and grade it: `grader check TOPIC`"
+        raise BadInput("The app needs a terminal.", advice)
+    added = session.workspace.create(session.catalogue)
+    if no_tui:
+        _say_what_next(session, slug, len(added))
+        return
+    from tui.app import run  # Textual takes longer to load than all the rest
+
+    sys.exit(run(catalogue=session.catalogue, workspace=session.workspace, topic=slug))
+
+
+def _say_what_next(session: Session, slug: str | None, added: int) -> None:
+    if slug is None:
+        chosen = next_drill(session.catalogue, session.states())
+        slug = chosen[0].slug if chosen else "TOPIC"
+    click.echo(f"Workspace: {session.workspace.root}")
+    click.echo(f"New files: {added}")
+    click.echo(f"Next: edit {session.workspace.file(slug)}, then run `grader check {slug}`")
+
+
+@main.command("list")
+@click.option("--lang", type=LANGUAGES, default="en", help="Language of the titles.")
+@json_option
+@with_session
+def list_drills(session: Session, lang: str, as_json: bool) -> None:
+    """Show the course, with your state in each drill."""
+    states = session.states()
+    if as_json:
+        _print_json(reports.course_object(session, states))
+    else:
+        _print(reports.course_lines(session, states, lang))
+
+
+@main.command()
+@click.argument("topic")
+@click.option("--lang", type=LANGUAGES, default="en", help="Language of the questions and answers.")
+@click.option("--question", metavar="ID", help="Only this question.")
+@json_option
+@with_session
+def show(session: Session, topic: str, lang: str, question: str | None, as_json: bool) -> None:
+    """Show a drill's task and its interview questions."""
+    drill = session.find(topic)
+    state = session.state(drill)
+    with catalogue_errors():
+        task, questions = drill.task, drill.qa(lang)
+    if question is not None:
+        questions = [_pick(drill, questions, question)]
+    if as_json:
+        _print_json(reports.show_object(drill, state, task, questions, lang))
+    elif question is not None:
+        _print_markdown(reports.question_markdown(questions[0]))
+    else:
+        _print_markdown(reports.drill_markdown(drill, state, task, questions, lang))
+
+
+def _pick(drill: Drill, questions: list[Question], identity: str) -> Question:
+    for question in questions:
+        if question.id == identity:
+            return question
+    known = ", ".join(question.id for question in questions)
+    raise BadInput(f"{drill.slug} has no question {identity!r}.", f"It has: {known}")
+
+
+@main.command("next")
+@json_option
+@with_session
+def next_(session: Session, as_json: bool) -> None:
+    """Say which drill is best practised next, and why."""
+    states = session.states()
+    chosen = next_drill(session.catalogue, states)
+    if as_json:
+        drill, reason = chosen or (None, "there are no drills")
+        _print_json({"schema": reports.SCHEMA, "drill": drill.slug if drill else None, "reason": reason})
+    elif chosen is None:
+        click.echo("There are no drills. `drills list` tells what is broken.")
+    else:
+        drill, reason = chosen
+        click.echo(f"{click.style(drill.slug, bold=True)}: {drill.title} ({reason})")
+        click.echo(f"Run: drills start {drill.slug}")
+
+
+@main.command()
+@json_option
+@with_session
+def stats(session: Session, as_json: bool) -> None:
+    """Show your progress."""
+    from grader.stats import Stats
+
+    totals = session.read(lambda progress: progress.stats(), Stats())
+    if as_json:
+        _print_json(reports.stats_object(totals))
+    else:
+        _print(reports.stats_lines(totals, len(session.catalogue.drills), datetime.now()))
+
+
+@main.command()
+@click.argument("topic")
+@click.option("--all", "show_all", is_flag=True, help="Show all hints of the drill.")
+@with_session
+def hint(session: Session, topic: str, show_all: bool) -> None:
+    """Show the next hint for a drill, from gentle to explicit."""
+    drill = session.find(topic)
+    with catalogue_errors():
+        hints = drill.hints()
+    shown = min(session.state(drill).hints, len(hints))
+    if shown == len(hints) and not show_all:
+        click.echo(f"You have seen all {len(hints)} hints. Read them again: drills hint {drill.slug} --all")
+        return
+    upto = len(hints) if show_all else shown + 1
+    for number in range(1 if show_all else upto, upto + 1):
+        each = hints[number - 1]
+        _print_markdown(f"## Hint {number} of {len(hints)}: {each.title}\n\n{each.text}\n")
+    session.record(lambda progress: progress.record_hint(drill.slug, upto))
+
+
+@main.command()
+@click.argument("topic")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_session
+def solution(session: Session, topic: str, yes: bool) -> None:
+    """Show the reference solution, and record that you have seen it."""
+    drill = session.find(topic)
+    with catalogue_errors():
+        source = drill.solution_source
+    _confirm(f"Show the solution of {drill.slug}? It is recorded as seen.", yes)
+    session.record(lambda progress: progress.record_solution_seen(drill.slug))
+    click.echo(source, nl=False)
+
+
+@main.command()
+@click.argument("topic")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_session
+def reset(session: Session, topic: str, yes: bool) -> None:
+    """Put a drill's stub back. Your attempt is kept."""
+    drill = session.find(topic)
+    session.workspace.require()
+    _confirm(f"Start {drill.slug} again from the stub? Your attempt is kept.", yes)
+    with catalogue_errors():
+        kept = session.workspace.reset(drill)
+    click.echo(f"{session.workspace.file(drill.slug)} is the stub again.")
+    if kept is not None:
+        click.echo(f"Your attempt is kept as {kept}")
+
+
+def _confirm(question: str, yes: bool) -> None:
+    """Raises click.Abort for a no, BadInput where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput("This needs your consent, and there is no terminal to ask at.", "Consent with --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _print_json(value: reports.Object) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2))
+
+
+def _print_markdown(text: str) -> None:
+    """Rendered in a terminal, as it is written elsewhere."""
+    context = click.get_current_context()
+    if not sys.stdout.isatty() or context.color is False:
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(width=min(100, Console().width)).print(Markdown(text))
