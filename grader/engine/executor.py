@@ -13,7 +13,7 @@ import linecache
 import sys
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -107,8 +107,8 @@ class Executor:
         target = self._objects[ask.target]
         args = [decoder.decode(arg) for arg in ask.args]
         kwargs = {name: decoder.decode(value) for name, value in ask.kwargs}
-        leaves = _require_grad(decoder) if ask.grad else {}
-        args, kwargs = _swap(args, leaves), _swap(kwargs, leaves)
+        inputs = _require_grad(decoder, ask.grad)
+        args, kwargs = _swap(args, inputs), _swap(kwargs, inputs)
         with torch.set_grad_enabled(ask.grad):
             value = _OPERATIONS[ask.op](target, ask.name, args, kwargs)
         wire = encoder.encode(value)
@@ -121,7 +121,7 @@ class Executor:
         call = 0
         if outputs and ask.op in ("call", "method"):
             call = next(self._counter)
-            self._calls[call] = _Call({i: leaf for i, (leaf, _) in leaves.items()}, outputs)
+            self._calls[call] = _Call({i: value.leaf for i, value in inputs.items()}, outputs)
         return Ok(wire, call, self._changed(decoder, encoder, pristine), self._news(encoder))
 
     def _vjp(self, body: Vjp, decoder: Decoder, encoder: Encoder) -> Grads:
@@ -232,15 +232,26 @@ class Executor:
         return Raised(type(error).__name__[:200], bases, text, frames, syntax=syntax)
 
 
-def _require_grad(decoder: Decoder) -> dict[int, tuple[Tensor, Tensor]]:
-    """index -> (leaf, what the code is given): a leaf for a leaf, a non-leaf for a non-leaf."""
-    leaves = {}
+class _Differentiable(NamedTuple):
+    """An input that requires grad: as decoded, as the leaf of this side's graph, and as the code is given it."""
+
+    decoded: Tensor
+    leaf: Tensor
+    given: Tensor
+
+
+def _require_grad(decoder: Decoder, grad: bool) -> dict[int, _Differentiable]:
+    """The differentiable inputs by index. The code gets a leaf for a leaf and a non-leaf for a non-leaf.
+
+    Where no gradients are recorded, only parameters are made to be what they are.
+    """
+    inputs = {}
     for index, ref in decoder.refs.items():
-        if isinstance(ref, TensorRef) and ref.requires_grad:
-            leaf = decoder.objects[index].requires_grad_()
-            given = nn.Parameter(leaf) if ref.parameter == -1 else leaf if ref.leaf else _Identity.apply(leaf)
-            leaves[index] = (given if ref.leaf else leaf, given)
-    return leaves
+        if isinstance(ref, TensorRef) and ref.requires_grad and (grad or ref.parameter == -1):
+            decoded = decoder.objects[index].requires_grad_()
+            leaf = nn.Parameter(decoded) if ref.parameter == -1 else decoded
+            inputs[index] = _Differentiable(decoded, leaf, leaf if ref.leaf else _Identity.apply(leaf))
+    return inputs
 
 
 class _Identity(torch.autograd.Function):
@@ -255,17 +266,16 @@ class _Identity(torch.autograd.Function):
         return grads[0]
 
 
-def _swap(value: Any, leaves: dict[int, tuple[Tensor, Tensor]]) -> Any:
+def _swap(value: Any, inputs: dict[int, _Differentiable]) -> Any:
     """Put what the code is given in the place of the decoded tensors."""
-    if not leaves:
+    if not inputs:
         return value
-    by_id = {id(leaf): given for leaf, given in leaves.values()}
     if isinstance(value, Tensor):
-        return by_id.get(id(value), value)
+        return next((i.given for i in inputs.values() if i.decoded is value), value)
     if type(value) in (list, tuple):
-        return type(value)(_swap(item, leaves) for item in value)
+        return type(value)(_swap(item, inputs) for item in value)
     if isinstance(value, dict):
-        return {k: _swap(v, leaves) for k, v in value.items()}
+        return {k: _swap(v, inputs) for k, v in value.items()}
     return value
 
 

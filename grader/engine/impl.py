@@ -261,8 +261,8 @@ def _instance(name: str, base: type[Exception]) -> RemoteError:
         bases = (RemoteError,) if base is Exception else (RemoteError, base)
         _classes[key] = type(name, bases, {"__module__": "learner"})
     try:
-        return _classes[key]()
-    except TypeError:  # a class that cannot be made without arguments
+        return base.__new__(_classes[key])  # type: ignore[return-value]  # some want arguments for __init__
+    except TypeError:
         return RemoteError()
 
 

@@ -133,6 +133,14 @@ class Zygote:
             self._receive()
         return self._exits.pop(pid)
 
+    def close(self) -> None:
+        """Hang up: the zygote ends this judge's runners."""
+        for _, data, output in self._spawned:
+            data.close()
+            os.close(output)
+        self._spawned.clear()
+        self._sock.close()
+
     def _receive(self) -> None:
         data, fds, _, _ = socket.recv_fds(self._sock, EVENT.size, 2)
         if len(data) < EVENT.size:

@@ -1,0 +1,322 @@
+"""What the learner's code may not do, tried by code that does it, and looked at from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from grader.engine import sandbox
+from grader.engine.remote import OUTPUT_CAP, RunnerFault
+
+ROOT = Path(__file__).parents[2]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+
+
+def test_every_layer_is_active_on_linux(wall):
+    wall.load("")
+    if sys.platform == "linux":
+        assert set(wall.layers) == set(sandbox.LINUX_LAYERS)
+    assert {name: state for name, state in wall.layers.items() if state != "active"} == {}
+
+
+def test_a_missing_layer_lowers_the_level():
+    layers = dict.fromkeys(sandbox.LINUX_LAYERS, "active")
+    assert sandbox.summary(layers) == "full"
+    for name in sandbox.LINUX_LAYERS:
+        lower = sandbox.summary({**layers, name: "inactive: tried"})
+        assert lower == ("none" if name in sandbox.PORTABLE_LAYERS else "partial")
+        assert sandbox.summary({k: v for k, v in layers.items() if k != name}) == lower
+
+
+ATTEMPT = """
+import os, socket, ctypes, resource, signal, threading
+def attempt(code):
+    try:
+        return "did it: %r" % (eval(code),)
+    except BaseException as error:
+        return type(error).__name__
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"open({str(ROOT / 'drills/rmsnorm/hidden_tests.py')!r}).read()",
+        f"open({str(ROOT / 'solutions/rmsnorm.py')!r}).read()",
+        f"os.listdir({str(ROOT)!r})",
+        f"os.listdir({str(Path(pytest.__file__).parent)!r})",
+        "open('/etc/passwd').read()",
+        "open('/proc/self/maps').read()",
+        "open('/proc/%d/environ' % os.getppid()).read()",
+        "os.listdir('/')",
+        "open('/tmp/llm-drills-wall-test', 'w')",
+        "os.mkdir('/tmp/llm-drills-wall-test')",
+        "os.memfd_create('x')",
+        "os.fork()",
+        "os.execv('/bin/true', ['true'])",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+        "os.kill(os.getppid(), 0)",
+        "os.kill(-1, 0)",
+        "os.killpg(os.getpgid(os.getppid()), 0)",
+        "os.setsid()",
+        "os.setpgid(0, 0)",
+        "os.nice(-1)",
+        "os.sched_setaffinity(0, {0})",
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM)",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+        "socket.socket(socket.AF_UNIX)",
+        "os.chmod('/dev/null', 0o666)",
+        "os.utime('/dev/null')",
+        "os.chown('/dev/null', -1, -1)",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (10, 10))",
+        "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (10, 10))",
+        "__import__('pytest')",
+        "__import__('subprocess').run(['true'])",
+        "__import__('multiprocessing').Process(target=print).start()",
+    ],
+)
+def test_the_kernel_refuses(behind, code):
+    expected = {"PermissionError", "ModuleNotFoundError"}
+    if "setrlimit" in code:
+        expected = {"ValueError"}  # how Python tells EPERM there
+    assert behind(ATTEMPT).attempt(code) in expected
+    assert not Path("/tmp/llm-drills-wall-test").exists()
+
+
+@pytest.mark.parametrize("name", ["solutions.rmsnorm", "drills.catalogue", "tui.app"])
+def test_the_courses_own_rooms_are_ruled_out(behind, name):
+    module = behind(f"def f():\n    try: import {name}\n    except BaseException: return 1\n")
+    with pytest.raises(RunnerFault, match=name.split(".")[0]) as caught:
+        module.f()
+    assert caught.value.outcome == "forbidden"
+
+
+@LINUX
+def test_system_calls_that_python_does_not_wrap(behind):
+    module = behind(
+        """
+        import ctypes, os, platform
+        libc = ctypes.CDLL(None, use_errno=True)
+        def call(*arguments):
+            ctypes.set_errno(0)
+            result = libc.syscall(*arguments)
+            return result, ctypes.get_errno()
+        def parent(): return os.getppid()
+        """
+    )
+    parent = module.parent()
+    numbers = {"ptrace": 101, "process_vm_readv": 310, "io_uring_setup": 425, "bpf": 321, "unshare": 272,
+               "clone3": 435, "shmget": 29, "userfaultfd": 323, "keyctl": 250} if os.uname().machine == "x86_64" else {
+               "ptrace": 117, "process_vm_readv": 270, "io_uring_setup": 425, "bpf": 280, "unshare": 97,
+               "clone3": 435, "shmget": 194, "userfaultfd": 282, "keyctl": 219}  # fmt: skip
+    refused = {name: module.call(number, 16, parent, 0, 0, 0, 0) for name, number in numbers.items()}
+    assert all(result == -1 and error in (1, 38) for result, error in refused.values()), refused
+
+
+@LINUX
+def test_a_thread_is_allowed_and_a_process_by_clone_is_not(behind):
+    module = behind(
+        """
+        import threading
+        def f():
+            seen = []
+            t = threading.Thread(target=lambda: seen.append(1)); t.start(); t.join()
+            return seen
+        """
+    )
+    assert module.f() == [1]
+
+
+def test_ordinary_imports_work(behind):
+    module = behind(
+        """
+        import collections, dataclasses, functools, itertools, json, math, random, re, typing, warnings, logging
+        import numpy as np, torch, torch.nn.functional as F
+        from torch import nn, einsum
+        from torch.func import vmap
+        import einops
+        def f(x): return einops.rearrange(vmap(torch.sin)(x), "a b -> b a"), einsum("ij->i", x)
+        """
+    )
+    import torch
+
+    a, b = module.f(torch.ones(2, 3))
+    assert a.shape == (3, 2) and b.tolist() == [3, 3]
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+@LINUX
+@pytest.mark.parametrize(
+    "body", ["torch.empty(16 * 1024**3)", "bytearray(64 << 30)", "[0] * (8 << 30)", "__import__('mmap').mmap(-1, 8 << 30)"]
+)
+def test_memory_is_bounded(behind, body):
+    with pytest.raises((MemoryError, RuntimeError, OSError)):
+        behind(f"import torch\ndef f(): return len({body})").f()
+
+
+@LINUX
+def test_half_of_the_allowance_can_be_used(behind):
+    assert behind("import torch\ndef f(): return torch.ones(128 * 1024**2).sum().item()", memory_mb=1024).f() == 2**27
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ("while True: pass", 0.5),
+        ("import time; time.sleep(1000)", 0.5),
+        ("import signal, os; os.kill(os.getpid(), signal.SIGSTOP)", 0.5),
+        ("import threading; threading.Lock().acquire() and None; l = threading.Lock(); l.acquire(); l.acquire()", 0.5),
+        ("import re; re.match('(a+)+$', 'a' * 40 + 'b')", 0.5),
+        ("import signal\n    for s in range(1, 32):\n        try: signal.signal(s, signal.SIG_IGN)\n"
+         "        except (OSError, ValueError): pass\n    while True: pass", 0.5),
+    ],
+    ids=["loop", "sleep", "stop", "deadlock", "regex", "ignores signals"],
+)  # fmt: skip
+def test_a_hang_is_a_timeout_in_time(wall, body, limit):
+    module = wall.load(f"def f():\n    {body}\n", seconds=10.0)
+    runner = wall.runners[-1]
+    runner.allow(limit)
+    started = time.monotonic()
+    with pytest.raises(RunnerFault) as caught:
+        module.f()
+    assert caught.value.outcome == "timeout"
+    assert time.monotonic() - started < 30  # generous: the machine may be busy; without a limit it never ends
+    with pytest.raises(RunnerFault):  # it is gone, and answers no more
+        module.f()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+        ("import os; os.abort()", "SIGABRT"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("import os; os._exit(0)", "exit status 0"),
+        ("import os; os._exit(7)", "exit status 7"),
+    ],
+)
+def test_a_crash_is_told_with_its_signal(behind, body, words):
+    with pytest.raises(RunnerFault, match=words) as caught:
+        behind(f"def f(): {body}").f()
+    assert caught.value.outcome == "crashed"
+
+
+def test_input_finds_nothing_to_read(behind):
+    with pytest.raises(EOFError):
+        behind("def f(): return input()").f()
+
+
+# -- output -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_gigabyte_of_output_is_read_away_and_capped(wall):
+    module = wall.load("def f():\n    line = 'x' * 1023 + '\\n'\n    for _ in range(50_000): print(line)\n    return 5")
+    assert module.f() == 5
+    runner = wall.runners[-1]
+    assert len(runner.output) == OUTPUT_CAP and runner.printed > 50_000_000
+
+
+# -- forged answers ---------------------------------------------------------------------------------------------------
+
+FORGE = """
+import os, socket, struct
+def everywhere(data):
+    for fd in range(3, 64):
+        try: os.write(fd, data)
+        except OSError: pass
+def write(data): everywhere(data)
+def close():
+    for fd in range(3, 64):
+        try: os.close(fd)
+        except OSError: pass
+    while True: pass
+"""
+
+
+@pytest.mark.parametrize("data", [b"\0" * 100, b"DRL1" + b"\xff" * 12, os.urandom(4096), b"DRL1\x02\0\0\0" + b"\0" * 8 + b"\x92\x00"])
+def test_bytes_written_to_the_judges_socket_are_a_fault(behind, data):
+    with pytest.raises(RunnerFault) as caught:
+        behind(FORGE).write(data)
+    assert caught.value.outcome == "crashed"
+
+
+def test_closing_the_socket_is_a_fault(behind):
+    with pytest.raises(RunnerFault) as caught:
+        behind(FORGE).close()
+    assert caught.value.outcome == "crashed"
+
+
+def test_an_answer_written_ahead_of_time_is_not_taken(behind):
+    """A frame in perfect order, but without the nonce of the question."""
+    module = behind(
+        """
+        import os, msgspec
+        from grader.engine.messages import Ok, ReplyFrame
+        def f():
+            body = msgspec.msgpack.encode(ReplyFrame(12345, Ok(42)))
+            frame = b"DRL1" + len(body).to_bytes(4, "little") + (0).to_bytes(8, "little") + body
+            for fd in range(3, 64):
+                try: os.write(fd, frame)
+                except OSError: pass
+            return 1
+        """
+    )
+    with pytest.raises(RunnerFault, match="not asked"):
+        module.f()
+
+
+# -- what is left -----------------------------------------------------------------------------------------------------
+
+
+def _gone(pid: int, within: float = 10.0) -> bool:
+    """Whether a process ends; waits on the process itself, not on the clock."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    import select
+
+    try:
+        return bool(select.select([descriptor], [], [], within)[0])
+    finally:
+        os.close(descriptor)
+
+
+@LINUX
+def test_runners_end_with_their_judge(wall):
+    pid = wall.load("import os\ndef pid(): return os.getpid()").pid()
+    os.kill(pid, 0)
+    wall.close()
+    assert _gone(pid)
+
+
+@LINUX
+def test_runners_end_with_the_zygote():
+    """kill -9 of the parent of all runners leaves none of them."""
+    from grader.engine.messages import Load, Terms
+    from grader.engine.remote import Runner, Zygote
+
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-I", "-m", "grader.engine.zygote", str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+    theirs.close()
+    line = Zygote.open(ours, Terms())
+    runner = Runner(line, 10.0, None)
+    runner.start_load(Load(b"", "answer.py", "answer", 1))
+    ready, _ = runner.finish_load()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert _gone(ready.pid)
+    runner.close()
+    line.close()
+    ours.close()
