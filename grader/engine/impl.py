@@ -260,10 +260,15 @@ def _instance(name: str, base: type[Exception]) -> RemoteError:
     if key not in _classes:
         bases = (RemoteError,) if base is Exception else (RemoteError, base)
         _classes[key] = type(name, bases, {"__module__": "learner"})
+    made: RemoteError
     try:
-        return base.__new__(_classes[key])  # type: ignore[return-value]  # some want arguments for __init__
-    except TypeError:
-        return RemoteError()
+        made = _classes[key]()
+    except TypeError:  # its __init__ wants arguments (UnicodeDecodeError)
+        try:
+            made = base.__new__(_classes[key])  # type: ignore[assignment]
+        except TypeError:
+            made = RemoteError()
+    return made
 
 
 class _RemoteCall(torch.autograd.Function):
