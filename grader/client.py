@@ -81,6 +81,8 @@ class Grading:
                 raise EngineLost("the grading process ended without a verdict") from error
             if isinstance(answer, Stale | Status):
                 raise EngineLost("the grading process gave an answer to another question")
+            if isinstance(answer, Finished) and answer.result.engine_fault and not self.restarted:
+                raise EngineLost(answer.result.problem)
             yield answer
             if isinstance(answer, Finished):
                 return

@@ -55,6 +55,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     layers: dict[str, str] = {}
     solution: bool = False
+    engine_fault: bool = False  # with the verdict `error`: a process of the engine died; another try may well do
 
     @property
     def failures(self) -> list[Check]:
@@ -93,9 +94,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     allow_forbidden: bool = False  # for tests: the numbers of a library implementation
 
 
-def error_result(drill: str, seed: int, problem: str) -> Result:
+def error_result(drill: str, seed: int, problem: str, *, engine_fault: bool = False) -> Result:
     """The result when the grader itself failed: never the learner's fault."""
-    return Result(drill=drill, verdict="error", seed=seed, duration_ms=0.0, isolation="none", problem=problem)
+    return Result(
+        drill=drill,
+        verdict="error",
+        seed=seed,
+        duration_ms=0.0,
+        isolation="none",
+        problem=problem,
+        engine_fault=engine_fault,
+    )
 
 
 # Events, in the order they come: Started, then a CheckFinished each, then Finished.

@@ -24,7 +24,7 @@ from grader.engine.impl import Impl, NotSendable, RemoteError
 from grader.engine.messages import Load, Ok, Raised, ReplyBody, Terms
 from grader.engine.plugin import Ending, Plugin, Title, arguments, public_names, titles
 from grader.engine.reference import Reference
-from grader.engine.remote import Cancelled, Runner, RunnerFault, Zygote
+from grader.engine.remote import Cancelled, EngineFault, Runner, RunnerFault, Zygote
 from grader.forbidden import find_uses
 from grader.results import Check, CheckFinished, Event, Finished, Outcome, Request, Result, Started, Verdict
 
@@ -80,6 +80,8 @@ class Judge:
         self._start_loading()
         plugin = Plugin(self._request.seed, self._run_all)
         code = pytest.main(arguments(str(Path(self._request.folder) / "hidden_tests.py")), plugins=[plugin])
+        if plugin.error is not None:
+            raise plugin.error
         if plugin.collection_errors or not self._expected:
             reason = plugin.collection_errors[0] if plugin.collection_errors else f"pytest ended with {code!r}"
             raise GraderError(f"the hidden tests of {self._request.drill} cannot be run: {reason}")
@@ -184,7 +186,7 @@ class Judge:
         error = ending.error
         if error is None:
             return "passed", ""
-        if isinstance(error, Cancelled):
+        if isinstance(error, Cancelled | EngineFault):
             raise error
         if isinstance(error, RunnerFault):
             return error.outcome, explain(error, self._request)

@@ -52,6 +52,7 @@ class Plugin:
         self.make_impl: Callable[[], Impl] | None = None
         self.current: Impl | None = None
         self.collection_errors: list[str] = []
+        self.error: BaseException | None = None  # what ended the loop
 
     # -- fixtures ------------------------------------------------------------------------------------------------
 
@@ -81,7 +82,10 @@ class Plugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if not self.collection_errors:
-            self._loop(session.items, self)
+            try:
+                self._loop(session.items, self)
+            except BaseException as error:  # pytest would report it and go on to its end
+                self.error = error
         return True
 
     @pytest.hookimpl(wrapper=True)

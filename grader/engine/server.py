@@ -38,8 +38,9 @@ BACKLOG = 64
 
 
 class Server:
-    def __init__(self, listener: socket.socket | None) -> None:
+    def __init__(self, listener: socket.socket | None, path: Path = Path()) -> None:
         self._listener = listener
+        self._path = path
         self._fingerprint = identity.fingerprint()
         self._control, end = socket.socketpair()
         # Started first: it imports torch on another core while this process does.
@@ -74,16 +75,26 @@ class Server:
         selector.register(self._listener, selectors.EVENT_READ)
         selector.register(wakeup, selectors.EVENT_READ)
         while not self._leaving or self._judges:
+            if self._leaving and self._listener is not None:
+                self._stop_listening(selector)
             ready = selector.select(None if self._judges else IDLE_SECONDS)
             if not ready and not self._judges:
                 return
             for key, _ in ready:
                 if key.fileobj is wakeup:
                     self._reap(wakeup)
-                else:
+                elif self._listener is not None:
                     self._accept(self._listener)
             if self._zygote.poll() is not None:
                 self._leaving = True  # without it nothing can be graded; the next client starts afresh
+
+    def _stop_listening(self, selector: selectors.BaseSelector) -> None:
+        """From here on clients find no server and start another, while the judges of this one finish."""
+        assert self._listener is not None
+        selector.unregister(self._listener)
+        identity.unlink_own(self._path, self._listener)
+        self._listener.close()
+        self._listener = None
 
     def _leave(self, *_: Any) -> None:
         self._leaving = True
@@ -136,7 +147,7 @@ class Server:
     def judge(self, client: socket.socket, request: Request) -> None:
         """Grade one request in this process, sending events to the client until there is a result."""
         from grader.engine.judge import Judge, terms_of
-        from grader.engine.remote import Cancelled, Zygote
+        from grader.engine.remote import Cancelled, EngineFault, Zygote
 
         try:
             zygote = Zygote.open(self._control, terms_of(request))
@@ -146,7 +157,8 @@ class Server:
         except Exception as error:
             traceback.print_exc()
             problem = f"{type(error).__name__}: {error}"
-            _send(client, Finished(error_result(request.drill, request.seed, problem)))
+            result = error_result(request.drill, request.seed, problem, engine_fault=isinstance(error, EngineFault))
+            _send(client, Finished(result))
 
     def _reap(self, wakeup: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -169,7 +181,11 @@ class Server:
             self.judge(client, hello.request)
 
     def stop(self) -> None:
-        """End the zygote, and with it every runner."""
+        """Stop listening, and end the zygote, and with it every runner."""
+        if self._listener is not None:
+            identity.unlink_own(self._path, self._listener)
+            self._listener.close()
+            self._listener = None
         self._control.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._zygote.wait(1.0)
@@ -228,13 +244,11 @@ def main() -> None:
         os._exit(0)
     # The listener comes first, so that clients can already connect while torch is imported.
     listener = identity.listen(Path(options.socket), BACKLOG)
-    server = Server(listener)
-    server.warm_up()
+    server = Server(listener, Path(options.socket))
     try:
+        server.warm_up()
         server.serve()
     finally:
-        identity.unlink_own(Path(options.socket), listener)
-        listener.close()
         server.stop()
 
 
