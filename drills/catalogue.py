@@ -64,9 +64,7 @@ class Catalogue:
 
     drills: tuple[Drill, ...]
     groups: tuple[Group, ...]  # without broken drills, and none that is empty
-    broken: Mapping[
-        str, tuple[Problem, ...]
-    ]  # by slug; `course.toml` or `pack:` for what concerns a whole pack
+    broken: Mapping[str, tuple[Problem, ...]]  # by slug; `course.toml` or `pack:` for what concerns a whole pack
     warnings: tuple[str, ...]  # e.g. two packs with a drill of the same name
     _names: tuple[_Name, ...]
 
@@ -158,9 +156,7 @@ def _give_names(courses: Sequence[Course]) -> tuple[list[_Name], list[str]]:
     return names, warnings
 
 
-def _with_prerequisites(
-    drill: Drill, slug: str, slugs: Mapping[tuple[str, str], str]
-) -> Drill | list[Problem]:
+def _with_prerequisites(drill: Drill, slug: str, slugs: Mapping[tuple[str, str], str]) -> Drill | list[Problem]:
     """The drill under its slug, its prerequisites looked up in its own pack, then in the built-in drills."""
     file = drill.folder / "drill.toml"
     found, problems = [], []

@@ -14,10 +14,10 @@ import click
 
 from drills import reports
 from drills.catalogue import Drill, Question
-from grader.session import Session
 from grader import __version__
 from grader.errors import BadInput, catalogue_errors, refuse_native_windows
 from grader.review import next_drill
+from grader.session import Session
 
 LANGUAGES = click.Choice(["en", "zh"])
 
@@ -40,12 +40,8 @@ def main(context: click.Context) -> None:
 def with_session(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options for workspace and packs, and what they name as its first argument."""
 
-    @click.option(
-        "--workspace", metavar="DIR", type=click.Path(path_type=Path), help="Your folder of answers."
-    )
-    @click.option(
-        "--pack", "packs", metavar="DIR", multiple=True, type=click.Path(path_type=Path), help="More drills."
-    )
+    @click.option("--workspace", metavar="DIR", type=click.Path(path_type=Path), help="Your folder of answers.")
+    @click.option("--pack", "packs", metavar="DIR", multiple=True, type=click.Path(path_type=Path), help="More drills.")
     @wraps(command)
     def opened(workspace: Path | None, packs: tuple[Path, ...], **arguments: Any) -> None:
         command(Session.open(workspace, packs), **arguments)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drills.display import MARKS, WIDTH, cut, pad, width
-from grader.session import Session
 from grader.progress import DrillState
+from grader.session import Session
 
 if TYPE_CHECKING:
     from drills.catalogue import Drill, Problem, Question
@@ -51,8 +51,7 @@ def course_object(session: Session, states: Mapping[str, DrillState]) -> Object:
         "schema": SCHEMA,
         "workspace": str(session.workspace.root) if session.workspace.exists else None,
         "groups": [
-            {**asdict(group), "drills": [drills[slug] for slug in group.drills]}
-            for group in session.catalogue.groups
+            {**asdict(group), "drills": [drills[slug] for slug in group.drills]} for group in session.catalogue.groups
         ],
         "broken": [
             {
@@ -97,9 +96,7 @@ def _broken_lines(broken: Mapping[str, Sequence[Problem]]) -> Iterator[str]:
             yield f"      {problem}"
 
 
-def drill_markdown(
-    drill: Drill, state: DrillState, task: str, questions: Sequence[Question], lang: str
-) -> str:
+def drill_markdown(drill: Drill, state: DrillState, task: str, questions: Sequence[Question], lang: str) -> str:
     """`drills show`: the task, then the questions with their answers."""
     title, summary = (drill.title_zh, drill.summary_zh) if lang == "zh" else (drill.title, drill.summary)
     facts = [f"`{drill.slug}`", f"difficulty {drill.difficulty}/5", state.state]
@@ -114,9 +111,7 @@ def question_markdown(question: Question) -> str:
     return f"## {question.title}\n\n(`{question.id}`)\n\n{question.text}"
 
 
-def show_object(
-    drill: Drill, state: DrillState, task: str, questions: Sequence[Question], lang: str
-) -> Object:
+def show_object(drill: Drill, state: DrillState, task: str, questions: Sequence[Question], lang: str) -> Object:
     """`drills show --json`."""
     return {
         "schema": SCHEMA,

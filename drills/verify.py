@@ -95,9 +95,7 @@ def _stand_ins(drill: Drill, modules: Modules) -> Iterator[Problem]:
         for name, arguments in _marked(modules.get(f"{kind}s.py"), kind):
             if arguments.get("replaces") not in there:
                 message = f"{name} replaces {arguments.get('replaces')!r}, which the solution does not have"
-                yield Problem(
-                    drill.folder / f"{kind}s.py", message, "Name a function or class of the solution"
-                )
+                yield Problem(drill.folder / f"{kind}s.py", message, "Name a function or class of the solution")
 
 
 def _marked(module: ast.Module | None, kind: str) -> Iterator[tuple[str, dict[str, object]]]:

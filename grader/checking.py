@@ -135,7 +135,11 @@ def _discard(_: object) -> None:
 
 def _overview(results: list[Result]) -> None:
     passed = sum(result.verdict == "passed" for result in results)
-    click.secho(f"{passed} of {len(results)} drills passed", fg="green" if passed == len(results) else "red", bold=True)
+    click.secho(
+        f"{passed} of {len(results)} drills passed",
+        fg="green" if passed == len(results) else "red",
+        bold=True,
+    )
     for result in results:
         if result.verdict != "passed":
             click.echo(f"  {result.drill}: {result.verdict}")

@@ -90,9 +90,7 @@ def watch(topic: str | None, workspace: Path | None, packs: tuple[Path, ...]) ->
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--pack", "packs", metavar="DIR", multiple=True, type=FOLDER, help="More drills.")
 @click.pass_context
-def validate(
-    context: click.Context, target: str | None, seeds: int, as_json: bool, packs: tuple[Path, ...]
-) -> None:
+def validate(context: click.Context, target: str | None, seeds: int, as_json: bool, packs: tuple[Path, ...]) -> None:
     """Prove drills: what is right passes, what is wrong does not.
 
     Without a TOPIC, every drill is proved.

@@ -230,4 +230,5 @@ def _send(sock: socket.socket, hello: Hello) -> None:
 
 def _receive(sock: socket.socket) -> Answer:
     header, _ = receive_frame(sock)
-    return _decoder.decode(header)
+    answer: Answer = _decoder.decode(header)
+    return answer

@@ -125,9 +125,7 @@ class Database:
             for ending in ("-wal", "-shm", ""):
                 with suppress(FileNotFoundError):
                     Path(f"{self._file}{ending}").rename(f"{kept}{ending}")
-        self.warnings.append(
-            f"The progress database was damaged. It is kept as {kept}; a new one was started."
-        )
+        self.warnings.append(f"The progress database was damaged. It is kept as {kept}; a new one was started.")
 
 
 def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

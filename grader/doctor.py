@@ -22,7 +22,11 @@ from grader.results import SCHEMA, Result
 from grader.session import Session
 
 Level = Literal["ok", "warning", "fault"]
-_MARKS: dict[Level, tuple[str, str]] = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
+_MARKS: dict[Level, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "warning": ("!", "yellow"),
+    "fault": ("✗", "red"),
+}
 TORCH_NEEDED = (2, 5)
 
 # What each layer of the wall keeps the graded code from, and what to do where it is missing.
@@ -31,10 +35,19 @@ LAYERS = {
     "descriptors": ("nothing inherited is open", "This should work on every Unix."),
     "no_new_privileges": ("no gaining of rights by running programs", "Needs Linux 3.5 or later."),
     "capabilities": ("no rights of root", "Needs Linux."),
-    "rlimits": ("bounds on memory, CPU time and files", "A lower hard limit may be set already: see `ulimit -aH`."),
-    "landlock_files": ("no files but Python's and torch's", "Needs Linux 5.13 or later with Landlock enabled."),
+    "rlimits": (
+        "bounds on memory, CPU time and files",
+        "A lower hard limit may be set already: see `ulimit -aH`.",
+    ),
+    "landlock_files": (
+        "no files but Python's and torch's",
+        "Needs Linux 5.13 or later with Landlock enabled.",
+    ),
     "landlock_network": ("no TCP", "Needs Linux 6.7 or later with Landlock enabled."),
-    "landlock_scope": ("no signals or sockets to other processes", "Needs Linux 6.12 or later with Landlock enabled."),
+    "landlock_scope": (
+        "no signals or sockets to other processes",
+        "Needs Linux 6.12 or later with Landlock enabled.",
+    ),
     "seccomp": ("no new processes, sockets, or changes of files' modes", "Needs Linux on x86_64 or aarch64."),
 }
 
@@ -157,6 +170,11 @@ def _server() -> Finding:
     except identity.UnsafeDirectory as error:
         return Finding("warm server", "warning", str(error), "Until then every command starts its own engine.")
     if status is None:
-        return Finding("warm server", "warning", "not running", f"It is started on demand; see {where.with_suffix('.log')}")
+        return Finding(
+            "warm server",
+            "warning",
+            "not running",
+            f"It is started on demand; see {where.with_suffix('.log')}",
+        )
     memory = status.memory_mb + status.zygote_memory_mb
     return Finding("warm server", "ok", f"process {status.pid}, {status.graded} graded, {memory:.0f} MB, at {where}")

@@ -87,9 +87,7 @@ class Progress:
         """Sentences that the learner should see: a damaged store was put aside."""
         return self._open.warnings if self._open else []
 
-    def record_attempt(
-        self, slug: str, result: Mapping[str, Any], source: bytes, at: datetime | None = None
-    ) -> int:
+    def record_attempt(self, slug: str, result: Mapping[str, Any], source: bytes, at: datetime | None = None) -> int:
         """Record a graded submission and what follows for its reviews. Returns the attempt's id.
 
         result: one entry of `results` in `grader check --json`. An `error` is kept but counts as no attempt.
@@ -109,9 +107,7 @@ class Progress:
             "seed": None if seed is None else str(seed),
             "duration_ms": float(result.get("duration_ms", 0.0)),
             "checks_passed": sum(check["outcome"] == "passed" for check in checks),
-            "failed_checks": json.dumps(
-                [c["id"] for c in checks if c["outcome"] not in ("passed", "not_run")]
-            ),
+            "failed_checks": json.dumps([c["id"] for c in checks if c["outcome"] not in ("passed", "not_run")]),
             "mistakes": json.dumps([entry["mistake"] for entry in result.get("diagnosis", ())]),
             "source": zlib.compress(source),
             "result": json.dumps(result),

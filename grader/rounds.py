@@ -66,8 +66,7 @@ def _rate(
 
 def _close_round(database: sqlite3.Connection, slug: str, at: datetime) -> None:
     database.execute(
-        "UPDATE reviews SET lapsed = 0, passed_at = ?, round_from = (SELECT max(id) FROM attempts)"
-        " WHERE slug = ?",
+        "UPDATE reviews SET lapsed = 0, passed_at = ?, round_from = (SELECT max(id) FROM attempts) WHERE slug = ?",
         (stamp(at), slug),
     )
     database.execute("UPDATE drill_state SET hints_shown = 0 WHERE slug = ?", (slug,))

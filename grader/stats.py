@@ -32,9 +32,7 @@ class Stats:
     drills_passed: int = 0
     first_try_passes: int = 0  # drills passed at the first attempt
     streak_days: int = 0  # days in a row with practice, up to today or yesterday
-    days: dict[str, int] = field(
-        default_factory=dict
-    )  # ISO date -> attempts: the last year, where there are any
+    days: dict[str, int] = field(default_factory=dict)  # ISO date -> attempts: the last year, where there are any
     weakest_checks: tuple[Weakness, ...] = ()
     mistakes: tuple[Weakness, ...] = ()
 

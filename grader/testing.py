@@ -122,9 +122,7 @@ def describe(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def _assert_number(
-    actual: Any, expected: float, terms: int, magnitude: float | None, what: str
-) -> None:
+def _assert_number(actual: Any, expected: float, terms: int, magnitude: float | None, what: str) -> None:
     if isinstance(actual, Tensor) and actual.numel() == 1:
         actual = actual.item()
     if isinstance(actual, bool) or not isinstance(actual, int | float):
@@ -200,11 +198,14 @@ def assert_gradients(
         if not got.requires_grad:
             raise Mismatch(f"{label}: no gradient flows through it (detached, or rebuilt from numbers?)")
         cotangents.append(torch.randn(want.shape, generator=gen, dtype=torch.float64))
-    grads = torch.autograd.grad(
+    grads: Sequence[Tensor | None] = torch.autograd.grad(
         outputs, leaves, [c.to(o.dtype) for c, o in zip(cotangents, outputs, strict=True)], allow_unused=True
     )
     exact_grads = torch.autograd.grad(
-        wanted, exact, [c.to(o.dtype).double() for c, o in zip(cotangents, outputs, strict=True)], allow_unused=True
+        wanted,
+        exact,
+        [c.to(o.dtype).double() for c, o in zip(cotangents, outputs, strict=True)],
+        allow_unused=True,
     )
     for name, leaf, grad, want_grad in zip(names, leaves, grads, exact_grads, strict=True):
         target = torch.zeros_like(leaf, dtype=torch.float64) if want_grad is None else want_grad
@@ -212,9 +213,7 @@ def assert_gradients(
             if bool((target == 0).all()):
                 continue
             raise Mismatch(f"gradient of {name}: none flows back to it")
-        assert_close(
-            grad, target, terms=terms, magnitude=magnitude, dtype=leaf.dtype, what=f"gradient of {name}"
-        )
+        assert_close(grad, target, terms=terms, magnitude=magnitude, dtype=leaf.dtype, what=f"gradient of {name}")
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -62,7 +62,11 @@ def validate_all(target: str | None, *, seeds: int, as_json: bool, packs: tuple[
             _print(proof)
     broken = session.catalogue.broken if target is None else {}
     if as_json:
-        document = {"schema": SCHEMA, "drills": proofs, "broken": {k: [str(p) for p in v] for k, v in broken.items()}}
+        document = {
+            "schema": SCHEMA,
+            "drills": proofs,
+            "broken": {k: [str(p) for p in v] for k, v in broken.items()},
+        }
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     else:
         for slug, problems in broken.items():
@@ -98,7 +102,10 @@ def _jobs(drill: Drill, seeds: int) -> Iterator[tuple[str, str, Request]]:
         yield "reference", f"seed {seed}", request_for(drill, solution, path, seed=seed, diagnose=False)
     stub = drill.folder / "stub.py"
     yield "stub", "stub.py", request_for(drill, stub.read_bytes(), str(stub), seed=FIRST_SEED)
-    for stand_in in (*read_stand_ins(drill.folder / "mistakes.py"), *read_stand_ins(drill.folder / "equivalents.py")):
+    for stand_in in (
+        *read_stand_ins(drill.folder / "mistakes.py"),
+        *read_stand_ins(drill.folder / "equivalents.py"),
+    ):
         yield stand_in.kind, stand_in.name, stand_in_request(drill, stand_in)
 
 
@@ -108,13 +115,13 @@ def stand_in_request(drill: Drill, stand_in: StandInName, seed: int = FIRST_SEED
     return msgspec.structs.replace(request, stand_in=(stand_in.file, stand_in.name))
 
 
-def _must_pass(name: str, result: Result) -> str:
+def _must_pass(_name: str, result: Result) -> str:
     if result.verdict == "passed":
         return ""
     return f"{result.verdict}: {result.problem or _reasons(result)}"
 
 
-def _must_fail_everywhere(name: str, result: Result) -> str:
+def _must_fail_everywhere(_name: str, result: Result) -> str:
     passed = [check.id for check in result.checks if check.outcome == "passed"]
     if result.verdict == "error":
         return f"error: {result.problem}"

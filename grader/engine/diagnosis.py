@@ -20,7 +20,7 @@ from grader.engine.impl import Recorded
 from grader.engine.messages import Ask, Grads, Ok, Raised
 from grader.engine.plugin import Plugin
 from grader.engine.reference import Reference
-from grader.engine.values import Decoder, Handle
+from grader.engine.values import Decoder, Handle, Shared
 from grader.results import Diagnosis
 from grader.testing import UNIT_ROUNDOFF, tolerance
 
@@ -67,7 +67,11 @@ def _values(record: Recorded) -> list[Any]:
     value = decoder.decode(record.reply.value)
     grads = [getattr(ref, "requires_grad", None) for ref in decoder.refs.values()]
     changes = Decoder(bytearray(record.payload), lambda handle: None, compact=True)
-    return [value, grads, [(ref.index, changes.decode(ref)) for ref in record.reply.changed if hasattr(ref, "index")]]
+    return [
+        value,
+        grads,
+        [(ref.index, changes.decode(ref)) for ref in record.reply.changed if isinstance(ref, Shared)],
+    ]
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -154,8 +158,7 @@ def diagnose(
     named = [m for m in reference.mistakes if m.name in fits and not _outdone(m, fits)]
     named.sort(key=lambda m: -len(fits[m.name]))
     return [
-        Diagnosis(mistake=m.name, message=m.tells, question=m.question, checks=fits[m.name])
-        for m in named[:MAX_NAMED]
+        Diagnosis(mistake=m.name, message=m.tells, question=m.question, checks=fits[m.name]) for m in named[:MAX_NAMED]
     ]
 
 

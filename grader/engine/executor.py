@@ -39,9 +39,10 @@ from grader.engine.values import (
     Encoder,
     GeneratorRef,
     Handle,
+    Map,
+    Seq,
     TensorRef,
     Value,
-    set_state,
 )
 
 MESSAGE_CAP = 4000  # characters of an exception's text
@@ -168,9 +169,10 @@ class Executor:
                 tensor = encoder.seen[value.index]
                 if isinstance(tensor, nn.Parameter):
                     return msgspec.structs.replace(value, parameter=self._parameter_id(tensor))
-            elif hasattr(value, "items") and isinstance(value.items, list):
-                items = [tuple(map(mark, i)) if isinstance(i, tuple) else mark(i) for i in value.items]
-                return msgspec.structs.replace(value, items=items)
+            elif isinstance(value, Seq):
+                return msgspec.structs.replace(value, items=[mark(item) for item in value.items])
+            elif isinstance(value, Map):
+                return Map([(mark(k), mark(v)) for k, v in value.items])
             return value
 
         return mark(wire)
@@ -209,9 +211,10 @@ class Executor:
                 state = now.get_state().numpy().tobytes()
                 if state != ref.state:
                     changed.append(GeneratorRef(index, state))
-            elif memoryview(decoder.payload)[ref.start : ref.start + ref.nbytes] != memoryview(pristine)[
-                ref.start : ref.start + ref.nbytes
-            ]:
+            elif (
+                memoryview(decoder.payload)[ref.start : ref.start + ref.nbytes]
+                != memoryview(pristine)[ref.start : ref.start + ref.nbytes]
+            ):
                 wire = encoder.encode(now.detach().clone() if isinstance(now, Tensor) else np.array(now))
                 if isinstance(wire, TensorRef | ArrayRef):
                     changed.append(msgspec.structs.replace(wire, index=index))
@@ -250,19 +253,25 @@ def _require_grad(decoder: Decoder, grad: bool) -> dict[int, _Differentiable]:
         if isinstance(ref, TensorRef) and ref.requires_grad and (grad or ref.parameter == -1):
             decoded = decoder.objects[index].requires_grad_()
             leaf = nn.Parameter(decoded) if ref.parameter == -1 else decoded
-            inputs[index] = _Differentiable(decoded, leaf, leaf if ref.leaf else _Identity.apply(leaf))
+            inputs[index] = _Differentiable(decoded, leaf, leaf if ref.leaf else _non_leaf(leaf))
     return inputs
+
+
+def _non_leaf(leaf: Tensor) -> Tensor:
+    apply: Any = _Identity.apply  # untyped in torch
+    result: Tensor = apply(leaf)
+    return result
 
 
 class _Identity(torch.autograd.Function):
     """A non-leaf with the leaf's values, which may be changed in place as at home."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
         return x.detach()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(_ctx: Any, *grads: Tensor) -> Tensor:
         return grads[0]
 
 
@@ -282,9 +291,7 @@ def _swap(value: Any, inputs: dict[int, _Differentiable]) -> Any:
 def _same_bytes(a: Tensor, b: Tensor) -> bool:
     if a.numel() == 0:
         return True
-    return torch.equal(
-        a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8)
-    )
+    return torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8))
 
 
 def _kind(value: Any) -> str:

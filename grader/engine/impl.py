@@ -151,16 +151,15 @@ class Impl:
         values = [objects[i] for i in outputs]
         if not tensors:
             return values
-        return _RemoteCall.apply(self, (call, outputs, sources, mirrors), values, *tensors)
+        apply: Any = _RemoteCall.apply  # untyped in torch
+        return apply(self, (call, outputs, sources, mirrors), values, *tensors)
 
     def vjp(self, node: tuple[Any, ...], cotangents: list[tuple[int, Tensor]], like: list[Tensor]) -> list[Any]:
         """Gradients of a call's inputs, asked of the other side; each checked to be of its input's shape."""
         call, sources, mirrors = node
         encoder = Encoder(self._opaque, compact=False)
         refs = [encoder.encode(c.contiguous()) for _, c in cotangents]
-        request = Vjp(
-            call, [i for i, _ in cotangents], [r for r in refs if isinstance(r, TensorRef)], sources, mirrors
-        )
+        request = Vjp(call, [i for i, _ in cotangents], [r for r in refs if isinstance(r, TensorRef)], sources, mirrors)
         reply, payload = self._exchange(request, encoder.buffers)
         if isinstance(reply, Raised):
             raise self._exception(reply, request)
@@ -265,7 +264,7 @@ def _instance(name: str, base: type[Exception]) -> RemoteError:
         made = _classes[key]()
     except TypeError:  # its __init__ wants arguments (UnicodeDecodeError)
         try:
-            made = base.__new__(_classes[key])  # type: ignore[assignment]
+            made = base.__new__(_classes[key])
         except TypeError:
             made = RemoteError()
     return made
@@ -370,7 +369,7 @@ class RemoteModule(RemoteObject):
 
     __slots__ = ()
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # isinstance(m, nn.Module) holds, as at home
         return nn.Module
 

@@ -26,7 +26,7 @@ from grader.engine.plugin import Ending, Plugin, Title, arguments, public_names,
 from grader.engine.reference import Reference
 from grader.engine.remote import Cancelled, EngineFault, Runner, RunnerFault, Zygote
 from grader.forbidden import find_uses
-from grader.results import Check, CheckFinished, Event, Finished, Outcome, Request, Result, Started, Verdict
+from grader.results import Check, CheckFinished, Diagnosis, Event, Finished, Outcome, Request, Result, Started, Verdict
 
 AHEAD = 3  # runners ordered before they are needed
 # Once a check has timed out the verdict stands; what the others still get is for the learner's information, and an
@@ -69,7 +69,7 @@ class Judge:
         self._layers: dict[str, str] = {}
         self._output = output.Collector()
         self._problem = ""
-        self._diagnosis: list[diagnosis.Diagnosis] = []
+        self._diagnosis: list[Diagnosis] = []
         self._reference = Reference(request)
         self._failed: list[tuple[pytest.Item, diagnosis.Trace]] = []
 

@@ -89,7 +89,7 @@ class Plugin:
         return True
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Iterator[Any]:
         if call.excinfo is not None and self._ending.error is None:
             self._ending = Ending(call.excinfo.value, call.when, 0.0)
         return (yield)

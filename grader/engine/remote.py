@@ -244,7 +244,13 @@ class Runner:
             frame = _reply_decoder.decode(header)
         except Closed:
             raise self._died() from None
-        except (ProtocolError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MemoryError) as error:
+        except (
+            ProtocolError,
+            msgspec.MsgspecError,
+            UnicodeDecodeError,
+            RecursionError,
+            MemoryError,
+        ) as error:
             raise self._fail("crashed", f"The process sent something that is not an answer ({error})") from None
         if frame.nonce != nonce:
             raise self._fail("crashed", "The process sent an answer to a question that was not asked")
@@ -308,7 +314,7 @@ class Runner:
 
 
 def _signal_name(number: int) -> str:
-    meaning = {
+    meaning: dict[int, str] = {
         signal.SIGSEGV: "SIGSEGV (a segmentation fault)",
         signal.SIGABRT: "SIGABRT (aborted)",
         signal.SIGKILL: "SIGKILL (killed)",

@@ -127,7 +127,11 @@ class Server:
 
     def _status(self) -> Status:
         return Status(
-            os.getpid(), self._started_at, self._graded, _private_mb(os.getpid()), _private_mb(self._zygote.pid)
+            os.getpid(),
+            self._started_at,
+            self._graded,
+            _private_mb(os.getpid()),
+            _private_mb(self._zygote.pid),
         )
 
     def _fork(self, client: socket.socket, request: Request) -> None:

@@ -79,7 +79,7 @@ def _inside(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def _trap(name: str) -> Callable[..., Any]:
-    def trap(*args: Any, **kwargs: Any) -> Any:
+    def trap(*_args: Any, **_kwargs: Any) -> Any:
         hit(name)
 
     return trap
@@ -94,7 +94,7 @@ def _trap_code(name: str) -> CodeType:
 
 
 def _override(operators: Sequence[str]) -> None:
-    library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
+    library: Any = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
     existing = [op for op in operators if torch._C._dispatch_has_kernel(f"aten::{op}")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns once that a kernel is overridden: that is the point
@@ -112,7 +112,7 @@ class _Blocker:
     def __init__(self, forbidden: Sequence[str]) -> None:
         self._prefixes = [name for name in forbidden if not name.endswith("*")]
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
         if name.split(".", 1)[0] in PRIVATE_PACKAGES:
             hit(name)
         if any(name == p or name.startswith(p + ".") for p in self._prefixes):

@@ -34,7 +34,22 @@ DTYPES: dict[str, torch.dtype] = {
 }  # fmt: skip
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 ARRAY_DTYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+    [
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    ]
 )
 
 
@@ -106,6 +121,7 @@ class Raw(_Wire, frozen=True, tag="raw"):
     data: bytes
 
 
+Shared = TensorRef | ArrayRef | GeneratorRef  # objects with an identity and content that can change
 Value = (
     None | bool | int | float | str
     | Seq | Map | TensorRef | ArrayRef | GeneratorRef | Handle | Named | Complex | Slice | Raw
@@ -196,9 +212,7 @@ class Encoder:
         )
         start = self._append(window.numpy().data)
         self.seen.append(t)
-        return TensorRef(
-            len(self.seen) - 1, DTYPE_NAMES[plain.dtype], shape, stride, 0, start, extent * size, *flags
-        )
+        return TensorRef(len(self.seen) - 1, DTYPE_NAMES[plain.dtype], shape, stride, 0, start, extent * size, *flags)
 
     def _array(self, a: np.ndarray, *, scalar: bool) -> Value:
         flat = np.ascontiguousarray(a)

@@ -36,7 +36,8 @@ REFILL_AFTER = 0.02  # seconds without work before the pool is filled
 # process may no longer be able to.
 PRELOAD = (
     "torch.func", "torch.utils._python_dispatch", "torch.optim", "torch.nn.functional", "torch.nn.utils",
-    "torch.nn.utils.parametrize", "torch.nn.attention", "torch.autograd.functional", "torch.utils.checkpoint", "torch.fx",
+    "torch.nn.utils.parametrize", "torch.nn.attention", "torch.autograd.functional", "torch.utils.checkpoint",
+    "torch.fx",
     "numpy.random", "einops", "dataclasses", "typing_extensions", "fractions", "decimal", "statistics", "traceback",
     "copy", "pprint", "textwrap", "string", "heapq", "bisect", "enum", "abc", "timeit", "logging",
 )  # fmt: skip
@@ -186,7 +187,8 @@ class Zygote:
             prefix, fds, _, _ = socket.recv_fds(self._control, LENGTH.size, 1)
             if len(prefix) < LENGTH.size:
                 return
-            terms = self._control.recv(*LENGTH.unpack(prefix), socket.MSG_WAITALL)
+            (length,) = LENGTH.unpack(prefix)
+            terms = self._control.recv(length, socket.MSG_WAITALL)
             for fd in fds:
                 with socket.socket(fileno=fd) as judge, contextlib.suppress(OSError):
                     socket.send_fds(self._nursery(terms), [b"j"], [judge.fileno()])

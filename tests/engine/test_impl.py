@@ -128,7 +128,9 @@ def test_a_generator_arrives_seeded_the_same_and_moves_on(behind):
 
 
 def test_global_random_numbers_depend_on_the_seed_alone(wall):
-    source = HEAD + "import random, numpy\ndef draw(): return torch.rand(1).item(), random.random(), numpy.random.rand()"
+    source = (
+        HEAD + "import random, numpy\ndef draw(): return torch.rand(1).item(), random.random(), numpy.random.rand()"
+    )
     first, again, other = (wall.load(source, seed=seed).draw() for seed in (3, 3, 4))
     assert first == again and all(a != b for a, b in zip(first, other, strict=True))
 
@@ -208,7 +210,9 @@ def test_syntax_errors_carry_line_and_column(wall):
 
 # -- objects ----------------------------------------------------------------------------------------------------------
 
-MODULE = HEAD + """
+MODULE = (
+    HEAD
+    + """
 class Scale(nn.Module):
     def __init__(self, dim, gain=1.0):
         super().__init__()
@@ -237,13 +241,17 @@ def adder(n):
     return add
 def same(x): return x
 """
+)
 
 
 def test_instances_of_modules(behind):
     impl = behind(MODULE)
     m = impl.Scale(4, gain=3.0)
     assert isinstance(m, nn.Module) and isinstance(m, impl.Scale) and not isinstance(m, impl.Plain)
-    assert [(n, tuple(p.shape)) for n, p in m.named_parameters()] == [("weight", (4,)), ("inner.weight", (2, 4))]
+    assert [(n, tuple(p.shape)) for n, p in m.named_parameters()] == [
+        ("weight", (4,)),
+        ("inner.weight", (2, 4)),
+    ]
     assert isinstance(m.weight, nn.Parameter) and m.weight.tolist() == [3.0] * 4
     x = torch.randn(5, 4)
     assert torch.allclose(m(x), (x * m.weight) @ m.inner.weight.T)
@@ -300,7 +308,10 @@ def test_a_deep_copy_is_another_object(behind):
     other = copy.deepcopy(m)
     with torch.no_grad():
         other.weight.fill_(5.0)
-    assert other.state_dict()["weight"].tolist() == [5.0, 5.0] and m.state_dict()["weight"].tolist() == [1.0, 1.0]
+    assert other.state_dict()["weight"].tolist() == [5.0, 5.0] and m.state_dict()["weight"].tolist() == [
+        1.0,
+        1.0,
+    ]
 
 
 def test_plain_objects_functions_and_iterators(behind):

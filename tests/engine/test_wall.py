@@ -157,7 +157,13 @@ def test_ordinary_imports_work(behind):
 
 @LINUX
 @pytest.mark.parametrize(
-    "body", ["torch.empty(16 * 1024**3)", "bytearray(64 << 30)", "[0] * (8 << 30)", "__import__('mmap').mmap(-1, 8 << 30)"]
+    "body",
+    [
+        "torch.empty(16 * 1024**3)",
+        "bytearray(64 << 30)",
+        "[0] * (8 << 30)",
+        "__import__('mmap').mmap(-1, 8 << 30)",
+    ],
 )
 def test_memory_is_bounded(behind, body):
     with pytest.raises((MemoryError, RuntimeError, OSError)):
@@ -243,7 +249,10 @@ def close():
 """
 
 
-@pytest.mark.parametrize("data", [b"\0" * 100, b"DRL1" + b"\xff" * 12, os.urandom(4096), b"DRL1\x02\0\0\0" + b"\0" * 8 + b"\x92\x00"])
+@pytest.mark.parametrize(
+    "data",
+    [b"\0" * 100, b"DRL1" + b"\xff" * 12, os.urandom(4096), b"DRL1\x02\0\0\0" + b"\0" * 8 + b"\x92\x00"],
+)
 def test_bytes_written_to_the_judges_socket_are_a_fault(behind, data):
     with pytest.raises(RunnerFault) as caught:
         behind(FORGE).write(data)

@@ -12,9 +12,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.engine.frames import MAGIC, MAX_HEADER, Closed, FrameReader, ProtocolError, parse_prefix, send_frame
+from grader.engine.frames import (
+    MAGIC,
+    MAX_HEADER,
+    Closed,
+    FrameReader,
+    ProtocolError,
+    parse_prefix,
+    send_frame,
+)
 from grader.engine.messages import ReplyFrame
-from grader.engine.values import DTYPES, ArrayRef, Decoder, Encoder, Handle, Named, Seq, TensorRef, Value, _dense
+from grader.engine.values import (
+    DTYPES,
+    ArrayRef,
+    Decoder,
+    Encoder,
+    Handle,
+    Named,
+    Seq,
+    TensorRef,
+    Value,
+    _dense,
+)
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
@@ -93,9 +112,11 @@ _scalars = (
 )  # fmt: skip
 _values = st.recursive(
     _scalars,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.lists(inner, max_size=4).map(tuple)
-    | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 

@@ -29,7 +29,9 @@ def rms_norm(x, weight=None, eps=1e-6):
 def workspace(tmp_path: Path) -> Path:
     root = tmp_path / "ws"
     done = subprocess.run(
-        [sys.executable, "-m", "drills", "start", "--no-tui", "--workspace", root], capture_output=True, check=False
+        [sys.executable, "-m", "drills", "start", "--no-tui", "--workspace", root],
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0
     return root
@@ -274,9 +276,7 @@ def _broken_pack(tmp_path: Path, hidden_tests: str) -> Path:
     (pack / "drills/broken/hidden_tests.py").write_text(hidden_tests)
     text = (pack / "drills/broken/drill.toml").read_text()
     (pack / "drills/broken/drill.toml").write_text(text)
-    (pack / "drills/course.toml").write_text(
-        '[[groups]]\nid = "g"\ntitle = "G"\ntitle_zh = "G"\ndrills = ["broken"]\n'
-    )
+    (pack / "drills/course.toml").write_text('[[groups]]\nid = "g"\ntitle = "G"\ntitle_zh = "G"\ndrills = ["broken"]\n')
     return pack
 
 

@@ -58,12 +58,7 @@ def record(root: Path, slug: str, verdict: str) -> None:
 
 
 def toys(value: dict[str, Any]) -> dict[str, Any]:
-    return {
-        drill["slug"]: drill
-        for group in value["groups"]
-        if group["id"] == "toys"
-        for drill in group["drills"]
-    }
+    return {drill["slug"]: drill for group in value["groups"] if group["id"] == "toys" for drill in group["drills"]}
 
 
 def test_start_makes_the_workspace_and_says_what_next(root: Path, pack: Path) -> None:
@@ -117,11 +112,7 @@ def test_list_is_aligned_and_fits_the_terminal(made: Path, pack: Path, lang: str
     change(pack / "drills/toy_sum/drill.toml", "Adding toy_sum", "Adding " + "very " * 30 + "long")
     change(pack / "drills/toy_sum/drill.toml", "加法", "注意力" * 40)
     make_drill(pack, "toy_with_a_longer_name")
-    rows = [
-        line
-        for line in drills("list", "--lang", lang, root=made, pack=pack).stdout.splitlines()
-        if "/5" in line
-    ]
+    rows = [line for line in drills("list", "--lang", lang, root=made, pack=pack).stdout.splitlines() if "/5" in line]
     assert len(rows) >= 3
     assert all(width(row) <= 80 for row in rows)
     assert len({width(row[: row.rindex(" ")]) for row in rows}) == 1  # the states stand in one column
@@ -484,9 +475,7 @@ LAZY = {"rich", "sqlite3", "fsrs", "msgspec", "difflib"}
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
-def test_commands_import_only_what_they_need(
-    made: Path, pack: Path, command: list[str], needed: set[str]
-) -> None:
+def test_commands_import_only_what_they_need(made: Path, pack: Path, command: list[str], needed: set[str]) -> None:
     record(made, "toy_sum", "failed")
     where = [] if command[0].startswith("--") else ["--workspace", str(made), "--pack", str(pack)]
     process = subprocess.run(
@@ -505,9 +494,7 @@ def test_commands_import_only_what_they_need(
 # Columns.
 
 
-@pytest.mark.parametrize(
-    ("text", "columns"), [("", 0), ("abc", 3), ("注意力", 6), ("a力", 3), ("e\u0301", 1)]
-)
+@pytest.mark.parametrize(("text", "columns"), [("", 0), ("abc", 3), ("注意力", 6), ("a力", 3), ("e\u0301", 1)])
 def test_width(text: str, columns: int) -> None:
     assert width(text) == columns
     assert width(pad(text, 10)) == 10

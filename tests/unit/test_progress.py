@@ -39,9 +39,7 @@ def progress(file: Path) -> Iterator[Progress]:
         yield opened
 
 
-def result(
-    verdict: str, checks: dict[str, str] | None = None, mistakes: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def result(verdict: str, checks: dict[str, str] | None = None, mistakes: tuple[str, ...] = ()) -> dict[str, Any]:
     """A result as `grader check --json` gives it."""
     return {
         "drill": "scaling",
@@ -67,9 +65,7 @@ def test_reading_makes_no_file(progress: Progress, file: Path) -> None:
 
 
 def test_an_attempt_is_kept_whole(progress: Progress) -> None:
-    told = result(
-        "failed", {"test_a": "passed", "test_b": "failed", "test_c": "crashed", "test_d": "not_run"}, ("m",)
-    )
+    told = result("failed", {"test_a": "passed", "test_b": "failed", "test_c": "crashed", "test_d": "not_run"}, ("m",))
     told["seed"] = 2**64 - 1
     progress.record_hint("scaling", 2)
     identity = progress.record_attempt("scaling", told, b"\xff\0 any bytes", START)
@@ -359,9 +355,7 @@ def test_each_write_is_on_the_disk_when_it_returns(progress: Progress, file: Pat
 def test_tables_are_strict(progress: Progress, file: Path) -> None:
     progress.record_hint("scaling", 1)
     with closing(sqlite3.connect(file)) as connection:
-        strict = connection.execute(
-            "SELECT name, strict FROM pragma_table_list WHERE schema = 'main'"
-        ).fetchall()
+        strict = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'").fetchall()
     assert {("attempts", 1), ("drill_state", 1), ("reviews", 1)} <= set(strict)
 
 
@@ -485,9 +479,7 @@ with Progress(Path(sys.argv[1])) as progress:
 
 
 def assert_full_disk_is_told(file: Path, *limit: str) -> int:
-    ran = subprocess.run(
-        [sys.executable, "-c", FILLER, str(file), *limit], capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", FILLER, str(file), *limit], capture_output=True, text=True, check=True)
     report = json.loads(ran.stdout)
     assert report["told"].startswith("Progress is not available: ")
     return int(report["recorded"])
@@ -510,9 +502,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(
-            f"no disk can be mounted here: {mounted.stderr.strip()} (a file size limit is tried above)"
-        )
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()} (a file size limit is tried above)")
     try:
         recorded = assert_full_disk_is_told(disk / "progress.db")
         assert 0 < recorded < 1000
@@ -553,9 +543,7 @@ def test_next_is_due_then_tried_then_new(catalogue: Catalogue) -> None:
     assert chosen(catalogue, toy_a=due, toy_c=longer_due) == "toy_c"
     assert chosen(catalogue, toy_a=passed) == "toy_c"  # before toy_b, which needs it
     assert chosen(catalogue, toy_a=passed, toy_c=DrillState("seen", due_at=START + DAY)) == "toy_b"
-    assert (
-        chosen(catalogue, toy_a=passed, toy_b=passed, toy_c=DrillState("seen", due_at=START + DAY)) == "toy_c"
-    )
+    assert chosen(catalogue, toy_a=passed, toy_b=passed, toy_c=DrillState("seen", due_at=START + DAY)) == "toy_c"
 
 
 def test_a_broken_prerequisite_bars_nothing(catalogue: Catalogue) -> None:

@@ -85,18 +85,14 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_what_is_no_file_is_refused_at_once(
-    tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, told = KINDS[case]
     monkeypatch.chdir(tmp_path)  # a socket's path may not be long
     make(Path("answer.py"))
     assert_refused(Path("answer.py"), told)
 
 
-def test_a_pipe_that_takes_the_files_place_is_refused_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipe_that_takes_the_files_place_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "answer.py"
     file.write_bytes(b"x = 1\n")
     real = Path.stat(file)

@@ -171,9 +171,7 @@ def test_two_commands_make_one_workspace(tmp_path: Path) -> None:
         ("[", "cannot be read"),
     ],
 )
-def test_a_workspace_of_another_kind_is_refused(
-    tmp_path: Path, catalogue: Catalogue, text: str, told: str
-) -> None:
+def test_a_workspace_of_another_kind_is_refused(tmp_path: Path, catalogue: Catalogue, text: str, told: str) -> None:
     workspace = Workspace(tmp_path / "ws")
     workspace.inner.mkdir(parents=True)
     (workspace.inner / "workspace.toml").write_text(text)

@@ -52,7 +52,10 @@ def _locate(package: str) -> list[Path]:
         return []
     if spec.submodule_search_locations:
         folders = [Path(p) for p in spec.submodule_search_locations]
-        return [*folders, *(folder.with_name(folder.name + ".libs") for folder in folders)]  # bundled libraries
+        return [
+            *folders,
+            *(folder.with_name(folder.name + ".libs") for folder in folders),
+        ]  # bundled libraries
     return [Path(spec.origin)] if spec.origin else []
 
 

@@ -1,0 +1,25 @@
+"""Every drill of the course is proved, as `grader validate` does it: nothing wrong passes, nothing right fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from drills.catalogue import Catalogue
+from grader.authoring import read_stand_ins
+from grader.validation import prove
+
+CATALOGUE = Catalogue.load()
+
+
+def test_no_drill_is_broken():
+    assert not CATALOGUE.broken and len(CATALOGUE.drills) >= 3
+
+
+@pytest.mark.parametrize("drill", CATALOGUE.drills, ids=lambda drill: drill.slug)
+def test_proved(drill):
+    """The reference on ten seeds, the stub, each mistake rejected and named, each equivalent accepted."""
+    assert len(read_stand_ins(drill.folder / "mistakes.py")) >= 10
+    assert len(read_stand_ins(drill.folder / "equivalents.py")) >= 5
+    proof = prove(drill, seeds=10)
+    assert proof.holes == [] and proof.checks >= 10
+    assert {p.kind for p in proof.proofs} == {"folder", "reference", "stub", "mistake", "equivalent"}

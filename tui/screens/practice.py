@@ -1,0 +1,224 @@
+"""The practice screen, where a learner spends the time: what its keys do, and what it does by itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import work
+from textual.app import SuspendNotSupported
+from textual.binding import BindingType
+
+from drills.catalogue import Hint
+from grader.errors import BadInput
+from grader.review import next_drill
+from tui import editor
+from tui.checker import Checker
+from tui.keys import KEYS
+from tui.screens.confirm import ConfirmScreen
+from tui.screens.desk import Desk
+from tui.screens.help import HelpScreen
+from tui.widgets.course_tree import CourseTree
+from tui.widgets.verdict import verdict_line
+from tui.widgets.workbench import Name
+
+
+class PracticeScreen(Desk):
+    """Acts on keys, on saves, and on what the checker tells."""
+
+    CSS_PATH = "practice.tcss"
+    AUTO_FOCUS = "#task"
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-tiny"),
+        (64, "-narrow"),
+        (140, "-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
+
+    def __init__(self, topic: str | None) -> None:
+        """topic: the slug to open, or None for what is best practised next."""
+        super().__init__()
+        self._topic = topic
+        self._asked = 0  # likely mistakes whose question was gone to
+
+    async def on_mount(self) -> None:
+        self.course.show_language(self.app.settings.language)
+        self.checker.watch_files(self.app.settings.watch)
+        self.show_switches()
+        self.tell_broken()
+        if self._topic is not None:
+            await self.open(self._topic)
+        self.checker.read_states()
+
+    def check_action(self, action: str, _: tuple[object, ...]) -> bool | None:
+        """Keys that would do nothing are not offered."""
+        if action == "cancel":
+            return self.checker.runs.current is not None
+        if action == "question":
+            return bool(self.run and self.run.result and self.run.result.diagnosis)
+        return self.drill is not None or action not in ("check", "edit", "hint", "reset")
+
+    async def on_checker_states_read(self, message: Checker.StatesRead) -> None:
+        first = not self.states
+        for slug, state in message.states.items():
+            shown = self.hints_shown.get(slug, 0)  # those just asked for may be on their way to the store
+            self.hints_shown[slug] = max(state.hints, shown) if state.hints else 0
+        await self.show_states(message.states)
+        if self.drill is None:
+            chosen = next_drill(self.app.catalogue, message.states)
+            if chosen is not None:
+                await self.open(chosen[0].slug)
+        elif first:
+            await self.show_hints()
+
+    async def on_checker_moved(self, message: Checker.Moved) -> None:
+        run, result = message.run, self.workbench.result_pane
+        self.show_doing()
+        if message.what != "checked":
+            self.refresh_bindings()
+        if run is not self.checker.runs.latest[run.slug]:
+            return
+        if run is not self.run:
+            if message.what == "ended" and run.result is not None:
+                self.notify(verdict_line(run.result)[0], title=run.slug, markup=False)
+            return
+        match message.what:
+            case "began" | "announced":
+                await result.start(run)
+            case "ended":
+                self._asked = 0
+                if run.result is not None:
+                    await result.finish(run.result, self.around())
+            case _:
+                result.progress(run, message.check)
+
+    async def on_checker_saved(self, message: Checker.Saved) -> None:
+        """Check what was saved; with another drill's file, go there."""
+        if self.drill is not None and self.drill.slug in message.slugs:
+            self._check(self.drill.slug)
+        elif len(message.slugs) == 1 and editor.content(self.app.workspace.file(message.slugs[0])):
+            await self.open(message.slugs[0])
+            self._check(message.slugs[0])
+
+    def on_checker_unwatched(self) -> None:
+        self.app.settings.watch = False  # for now; the learner's choice is kept
+        self.show_switches()
+
+    async def on_course_tree_chosen(self, message: CourseTree.Chosen) -> None:
+        await self.open(message.slug)
+        self.workbench.show("task", focus=True)
+        self.refresh_bindings()
+
+    def action_check(self) -> None:
+        if self.drill is not None:
+            self._check(self.drill.slug)
+
+    def _check(self, slug: str) -> None:
+        if self.checker.check(slug):
+            on_course = self.focused is self.course
+            self.workbench.show("result", focus=not on_course)
+
+    def action_cancel(self) -> None:
+        self.checker.cancel()
+
+    def action_edit(self) -> None:
+        if self.drill is None:
+            return
+        slug = self.drill.slug
+        try:
+            command = editor.editor_command()
+            with self.app.suspend():
+                editor.edit(command, self.app.workspace.file(slug))
+        except editor.EditorTrouble as error:
+            self.notify(str(error), title="No editor", severity="error", markup=False, timeout=8)
+        except SuspendNotSupported:
+            self.notify("Open the file in another window: saving it checks it.", severity="warning")
+        self.refresh()
+        if self.checker.is_news(slug):
+            self._check(slug)
+
+    def action_hint(self) -> None:
+        if self.drill is not None:
+            self._next_hint(self.drill.slug, self.text(lambda drill: drill.hints(), []))
+
+    @work(exclusive=True, group="hint")
+    async def _next_hint(self, slug: str, hints: list[Hint]) -> None:
+        """Show one more, unless the last one is hidden behind another pane."""
+        shown = min(self.hints_shown.get(slug, 0), len(hints))
+        self.workbench.show("hints", focus=True)
+        if shown < len(hints):
+            self.hints_shown[slug] = shown + 1
+            self.checker.record_hint(slug, shown + 1)
+            await self.show_hints()
+        elif hints:
+            self.notify(f"These are all {len(hints)} hints.")
+
+    def action_question(self) -> None:
+        """Go to the question behind a likely mistake; once more, to the next mistake's."""
+        result = self.run.result if self.run else None
+        if result is None or not result.diagnosis:
+            return
+        found = result.diagnosis[self._asked % len(result.diagnosis)]
+        self._asked += 1
+        self.workbench.show("questions")
+        if not self.workbench.questions_pane.jump(found.question):
+            self.notify(f"This drill has no question {found.question!r}.", severity="warning", markup=False)
+
+    async def action_next(self) -> None:
+        chosen = next_drill(self.app.catalogue, self.states)
+        if chosen is None:
+            return
+        drill, reason = chosen
+        self.notify(reason, title=drill.slug, markup=False)
+        await self.open(drill.slug)
+        self.workbench.show("task", focus=True)
+        self.refresh_bindings()
+
+    async def action_language(self) -> None:
+        language = "en" if self.app.settings.language == "zh" else "zh"
+        self.app.settings.change(language=language)
+        self.course.show_language(language)
+        self.show_switches()
+        await self.show_task()
+        await self.show_questions()
+
+    def action_watch(self) -> None:
+        self.app.settings.change(watch=not self.app.settings.watch)
+        self.checker.watch_files(self.app.settings.watch)
+        self.show_switches()
+
+    def action_pane(self, name: Name) -> None:
+        self.workbench.show(name, focus=True)
+
+    def action_item(self, step: int) -> None:
+        self.workbench.step(step)
+
+    def action_course(self) -> None:
+        sidebar = self.query_one("#sidebar")
+        hide = self.course.has_focus
+        sidebar.set_class(hide, "-hidden")
+        sidebar.set_class(not hide, "-asked-for")
+        if hide:
+            self.workbench.focus_active()
+        else:
+            self.course.focus()
+
+    def action_help(self) -> None:
+        self.app.push_screen(HelpScreen(KEYS))
+
+    @work(exclusive=True, group="reset")
+    async def action_reset(self) -> None:
+        drill = self.drill
+        if drill is None:
+            return
+        question = f"Start {drill.slug} again from the stub?"
+        if not await self.app.push_screen_wait(ConfirmScreen(question, "Your attempt is kept.", "Reset")):
+            return
+        self.checker.cancel()
+        try:
+            kept = self.app.workspace.reset(drill)
+        except BadInput as error:
+            self.notify(error.advice, title=error.message, severity="error", markup=False)
+            return
+        self.checker.look(drill.slug)
+        text = f"Your attempt is kept as {kept.relative_to(self.app.workspace.root)}" if kept else ""
+        self.notify(text, title=f"{drill.slug} is the stub again", markup=False)
