@@ -63,7 +63,7 @@ class Checker(Widget):
         self._slugs = {workspace.file(slug).name: slug for slug in self._drills}
         self._known: dict[str, bytes | None] = {}  # what was in a file when it was last looked at
         self._warned: set[str] = set()
-        self.watching = False  # files are watched, from now on
+        self.watching = 0  # watchers at work; one that was stopped may overlap with the next
 
     def look(self, slug: str) -> None:
         """Take a file as it is: only what is saved from now on is news."""
@@ -147,9 +147,9 @@ class Checker(Widget):
 
     @work(group="saves")
     async def _watch_files(self) -> None:
+        self.watching += 1
         try:
             async for names in changed_names(self._workspace.root):
-                self.watching = True
                 slugs = [slug for name, slug in self._slugs.items() if name in names and self.is_news(slug)]
                 if slugs:
                     self.post_message(self.Saved(slugs))
@@ -157,3 +157,5 @@ class Checker(Widget):
             text = f"{error}. Press g to check, w to try again."
             self.app.notify(text, title="Files cannot be watched", severity="warning", markup=False)
             self.post_message(self.Unwatched())
+        finally:
+            self.watching -= 1

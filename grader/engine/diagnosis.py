@@ -8,6 +8,7 @@ diagnosis. Nothing is guessed from messages or from the text of the code.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from grader.results import Diagnosis
 from grader.testing import UNIT_ROUNDOFF, tolerance
 
 MAX_CHECKS = 6  # failing checks that are looked at
-BUDGET = 1.0  # seconds of CPU time for all of it
+BUDGET = 3.0  # seconds of CPU time for all of it
 MAX_NAMED = 3
 TERMS = 64  # the same mistake may sum in another order; see grader.testing.tolerance
 
@@ -34,16 +35,39 @@ class Trace:
     """What came back over the wall during one check."""
 
     def __init__(self, records: list[Recorded]) -> None:
+        self._records = [record for record in records if _is_telling(record)]
+
+    def follower(self) -> Follower:
+        """Something to hold another answer's exchanges against, one by one."""
+        return Follower(self._records)
+
+
+class Diverged(BaseException):
+    """A suspect's answer is not the learner's: its run need not go on. Not an Exception: no test may catch it."""
+
+
+class Follower:
+    """Follows a suspect's run along a trace, and ends it where they part: mostly at the first call."""
+
+    def __init__(self, records: list[Recorded]) -> None:
         self._records = records
+        self._position = 0
 
-    def same_as(self, other: Trace) -> bool:
-        """Whether two answers behaved alike: the same requests and, within rounding, the same replies."""
-        mine, theirs = self._telling(), other._telling()
-        return len(mine) == len(theirs) and all(_same_record(a, b) for a, b in zip(mine, theirs, strict=True))
+    def watch(self, record: Recorded) -> None:
+        """Raises Diverged unless the exchange is the trace's next one, within rounding."""
+        if _is_telling(record):
+            if self.at_the_end or not _same_record(record, self._records[self._position]):
+                raise Diverged
+            self._position += 1
 
-    def _telling(self) -> list[Recorded]:
-        """Exchanges that carry a value; looking up a function says nothing about it."""
-        return [r for r in self._records if not (isinstance(r.reply, Ok) and isinstance(r.reply.value, Handle))]
+    @property
+    def at_the_end(self) -> bool:
+        return self._position == len(self._records)
+
+
+def _is_telling(record: Recorded) -> bool:
+    """Whether an exchange carries a value; looking up a function or making an instance says nothing."""
+    return not (isinstance(record.reply, Ok) and isinstance(record.reply.value, Handle))
 
 
 def _same_record(a: Recorded, b: Recorded) -> bool:
@@ -108,22 +132,25 @@ class Suspects:
         self._items = items
         self._ends = time.process_time() + BUDGET
 
+    @property
+    def out_of_time(self) -> bool:
+        return time.process_time() > self._ends
+
     def fits(self, item: pytest.Item, trace: Trace, mistake: StandIn) -> bool:
         """Whether the mistake fails this check with what the learner's answer gave."""
-        failed, theirs = self._run(item, mistake)
-        return failed and theirs is not None and theirs.same_as(trace)
+        follower = trace.follower()
+        error = self._run(item, mistake, follower.watch)
+        return error is not None and not isinstance(error, Diverged) and follower.at_the_end
 
     def contradicts(self, passed: list[pytest.Item], mistake: StandIn) -> bool:
         """Whether the mistake fails a check that the learner's answer passes: then it is not in that answer."""
-        return any(self._run(item, mistake)[0] for item in passed)
+        return any(self.out_of_time or self._run(item, mistake) is not None for item in passed)
 
-    def _run(self, item: pytest.Item, mistake: StandIn) -> tuple[bool, Trace | None]:
-        if time.process_time() > self._ends:
-            return False, None
+    def _run(
+        self, item: pytest.Item, mistake: StandIn, watch: Callable[[Recorded], None] | None = None
+    ) -> BaseException | None:
         other = next((i for i in self._items if i is not item), None)
-        ending = self._plugin.run(item, other, lambda: self._reference.impl(mistake))
-        impl = self._plugin.current
-        return ending.error is not None, None if impl is None else Trace(impl.trace)
+        return self._plugin.run(item, other, lambda: self._reference.impl(mistake, watch)).error
 
 
 def diagnose(
@@ -147,7 +174,7 @@ def diagnose(
         rest = [m for m in reference.mistakes if m.name not in fits and m.name not in cleared]
         for group in (known, rest):  # what explains another check is tried first, and mostly is enough
             for mistake in group:
-                if not suspects.fits(item, trace, mistake):
+                if suspects.out_of_time or not suspects.fits(item, trace, mistake):
                     continue
                 if mistake.name not in fits and suspects.contradicts(passed, mistake):
                     cleared.add(mistake.name)

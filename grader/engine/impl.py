@@ -11,7 +11,7 @@ Comparison, truth and arithmetic are never forwarded: an object of the learner's
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -55,8 +55,11 @@ class Recorded(msgspec.Struct, frozen=True):
 class Impl:
     """One loaded module behind a transport, with everything that came out of it."""
 
-    def __init__(self, transport: Transport, filename: str, names: Value) -> None:
-        """`names`: the module's functions and classes, as its loading told."""
+    def __init__(
+        self, transport: Transport, filename: str, names: Value, watch: Callable[[Recorded], None] | None = None
+    ) -> None:
+        """`names`: the module's functions and classes, as its loading told. `watch` sees every exchange."""
+        self._watch = watch
         self._transport = transport
         self._filename = filename
         self._proxies: dict[int, RemoteObject] = {}
@@ -106,7 +109,10 @@ class Impl:
 
     def _exchange(self, request: RequestBody, buffers: list[memoryview]) -> tuple[ReplyBody, bytearray]:
         reply, payload = self._transport.ask(request, buffers)
-        self.trace.append(Recorded(request, reply, bytes(payload)))
+        record = Recorded(request, reply, bytes(payload))
+        self.trace.append(record)
+        if self._watch is not None:
+            self._watch(record)
         return reply, payload
 
     def _violation(self, error: ProtocolError) -> BaseException:

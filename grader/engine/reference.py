@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,7 @@ import torch
 
 from grader import authoring
 from grader.engine.executor import fill_module, open_module
-from grader.engine.impl import Impl
+from grader.engine.impl import Impl, Recorded
 from grader.engine.messages import Load
 from grader.engine.remote import Local
 from grader.results import Request
@@ -24,7 +25,9 @@ class Reference:
     def __init__(self, request: Request) -> None:
         self._request = request
 
-    def impl(self, mistake: authoring.StandIn | None = None) -> Impl:
+    def impl(
+        self, mistake: authoring.StandIn | None = None, watch: Callable[[Recorded], None] | None = None
+    ) -> Impl:
         """A freshly loaded reference, with `mistake` in the place of what it replaces."""
         seed, load = self._request.seed, self._load()
         module, executor = open_module(load)
@@ -37,7 +40,7 @@ class Reference:
             fill_module(unpatched, load)
             authoring.bind_solution(unpatched)
             setattr(module, mistake.replaces, mistake.target)
-        return Impl(Local(executor), load.filename, executor.names())
+        return Impl(Local(executor), load.filename, executor.names(), watch)
 
     def _load(self) -> Load:
         path = Path(self._request.solution)

@@ -283,6 +283,7 @@ async def test_a_save_outside_is_checked(opened, workspace: Workspace) -> None:
         await session.until(lambda: session.screen.checker.watching)
         workspace.file("doubling").write_text(SOLUTION)
         await session.until(lambda: "Passed" in session.verdict)
+        assert "n opens halving" in session.verdict
         assert session.screen.workbench.active == "result"
 
 

@@ -111,7 +111,11 @@ class Desk(Screen[None]):
         language = self.app.settings.language
         questions = {each.id: each.title for each in self.text(lambda drill: drill.qa(language), [])}
         file = short_path(self.app.workspace.file(self.drill.slug)) if self.drill else ""
-        chosen = next_drill(self.app.catalogue, self.states)
+        states = dict(self.states)
+        if self.drill and self.run and self.run.result and self.run.result.verdict == "passed":
+            # The states are read again only once the pass has been recorded.
+            states[self.drill.slug] = DrillState(state="passed")
+        chosen = next_drill(self.app.catalogue, states)
         following = chosen[0].slug if chosen and chosen[0] != self.drill else ""
         return Around(file, questions, following)
 
