@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from drills.catalogue import BrokenDrill, Drill
+from drills.catalogue import BrokenDrill, Drill, Hint, Question
 from grader.progress import DrillState
 from grader.review import next_drill
 from tui.checker import Checker
@@ -88,12 +88,14 @@ class Desk(Screen[None]):
     async def show_questions(self) -> None:
         """Show the questions in the learner's language."""
         language = self.app.settings.language
-        await self.workbench.questions_pane.show(self.text(lambda drill: drill.qa(language), []), language)
+        await self.workbench.questions_pane.show(
+            self.text(lambda drill: drill.qa(language), list[Question]()), language
+        )
 
     async def show_hints(self) -> None:
         """Show as many hints as were asked for."""
         if self.drill is not None:
-            hints = self.text(lambda drill: drill.hints(), [])
+            hints = self.text(lambda drill: drill.hints(), list[Hint]())
             await self.workbench.hints_pane.show(hints, self.hints_shown.get(self.drill.slug, 0))
 
     def text(self, read: Callable[[Drill], T], otherwise: T) -> T:
@@ -109,7 +111,7 @@ class Desk(Screen[None]):
     def around(self) -> Around:
         """What a result is told with."""
         language = self.app.settings.language
-        questions = {each.id: each.title for each in self.text(lambda drill: drill.qa(language), [])}
+        questions = {each.id: each.title for each in self.text(lambda drill: drill.qa(language), list[Question]())}
         file = short_path(self.app.workspace.file(self.drill.slug)) if self.drill else ""
         states = dict(self.states)
         if self.drill and self.run and self.run.result and self.run.result.verdict == "passed":

@@ -17,6 +17,7 @@ from tui.keys import KEYS
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.desk import Desk
 from tui.screens.help import HelpScreen
+from tui.settings import Language
 from tui.widgets.course_tree import CourseTree
 from tui.widgets.verdict import verdict_line
 from tui.widgets.workbench import Name
@@ -75,7 +76,7 @@ class PracticeScreen(Desk):
         self.show_doing()
         if message.what != "checked":
             self.refresh_bindings()
-        if run is not self.checker.runs.latest[run.slug]:
+        if run is not self.checker.runs.latest.get(run.slug):
             return
         if run is not self.run:
             if message.what == "ended" and run.result is not None:
@@ -138,7 +139,7 @@ class PracticeScreen(Desk):
 
     def action_hint(self) -> None:
         if self.drill is not None:
-            self._next_hint(self.drill.slug, self.text(lambda drill: drill.hints(), []))
+            self._next_hint(self.drill.slug, self.text(lambda drill: drill.hints(), list[Hint]()))
 
     @work(exclusive=True, group="hint")
     async def _next_hint(self, slug: str, hints: list[Hint]) -> None:
@@ -174,7 +175,7 @@ class PracticeScreen(Desk):
         self.refresh_bindings()
 
     async def action_language(self) -> None:
-        language = "en" if self.app.settings.language == "zh" else "zh"
+        language: Language = "en" if self.app.settings.language == "zh" else "zh"
         self.app.settings.change(language=language)
         self.course.show_language(language)
         self.show_switches()
@@ -220,5 +221,8 @@ class PracticeScreen(Desk):
             self.notify(error.advice, title=error.message, severity="error", markup=False)
             return
         self.checker.look(drill.slug)
+        self.checker.runs.latest.pop(drill.slug, None)
+        await self.workbench.result_pane.show(self.run, self.around())
+        self.show_doing()
         text = f"Your attempt is kept as {kept.relative_to(self.app.workspace.root)}" if kept else ""
         self.notify(text, title=f"{drill.slug} is the stub again", markup=False)

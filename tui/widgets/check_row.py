@@ -22,7 +22,7 @@ _EXPECTED, _GOT = re.compile(r"expected\b"), re.compile(r"got\b")
 class CheckRow(Widget):
     """A check that is awaited, or has finished. One that failed can be opened."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "toggle", "Open or close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "open_or_close", "Open or close", show=False)]
 
     def __init__(self, identity: str, title: str) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class CheckRow(Widget):
                 self.mount(Static(_details(self.check), classes="details"))
             self.add_class("-opened")
 
-    def action_toggle(self) -> None:
+    def action_open_or_close(self) -> None:
         if self.opened:
             self.remove_class("-opened")
         else:
@@ -74,7 +74,7 @@ class CheckRow(Widget):
         self.call_after_refresh(self.scroll_visible, animate=False)
 
     def on_click(self) -> None:
-        self.action_toggle()
+        self.action_open_or_close()
 
 
 def _details(check: Check) -> Content:

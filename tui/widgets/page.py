@@ -7,13 +7,13 @@ English name too, and leave half of its lines empty.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 from textual.content import Content
+from textual.css.styles import RulesMap
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
-from textual.visual import RenderOptions, RulesMap, Visual
+from textual.visual import RenderOptions, Visual
 from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownBlock
 
@@ -67,7 +67,10 @@ class Folded(Visual):
         return self._at(width).get_height(rules, width)
 
 
-class Paragraph(Markdown.BLOCKS["paragraph_open"]):  # type: ignore[misc]
+_Usual: type[MarkdownBlock] = Markdown.BLOCKS["paragraph_open"]
+
+
+class Paragraph(_Usual):  # type: ignore[misc, valid-type]
     """A paragraph; one with Chinese in it is broken by its rules."""
 
     _folded: Folded | None = None
@@ -80,14 +83,14 @@ class Paragraph(Markdown.BLOCKS["paragraph_open"]):  # type: ignore[misc]
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         if self._folded is None:
-            return super().get_selection(selection)
+            return MarkdownBlock.get_selection(self, selection)
         return selection.extract(self._folded.shown.plain), "\n"
 
 
 class Page(Markdown):
     """A drill's Markdown. Its links are followed by whoever holds it."""
 
-    BLOCKS: ClassVar[dict[str, type[MarkdownBlock]]] = {**Markdown.BLOCKS, "paragraph_open": Paragraph}
+    BLOCKS = {**Markdown.BLOCKS, "paragraph_open": Paragraph}  # noqa: RUF012
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text, open_links=False)

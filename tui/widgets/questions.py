@@ -25,7 +25,8 @@ class QuestionBox(Collapsible):
     def __init__(self, question: Question) -> None:
         super().__init__(collapsed=True)
         self.question = question
-        self.title = Content(question.title)  # not markup: a title may hold brackets
+        # Not markup: a title may hold brackets. Textual takes Content here, though it says str.
+        self.title = Content(question.title)  # type: ignore[assignment]
 
     @property
     def heading(self) -> Widget:

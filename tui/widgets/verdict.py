@@ -13,7 +13,7 @@ Parts = list[str | tuple[str, str]]
 def progress_line(run: Run) -> tuple[str, str]:
     """How far a run has come, and in which style."""
     if run.cancelled:
-        return "Cancelled. Nothing was recorded; press g to check again.", "$text-muted"
+        return "Cancelled: nothing was recorded", "$text-muted"
     if not run.titles:
         return "Starting the check…", "$text-primary"
     failed = sum(check.outcome != "passed" for check in run.checks.values())
