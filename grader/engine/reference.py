@@ -25,9 +25,7 @@ class Reference:
     def __init__(self, request: Request) -> None:
         self._request = request
 
-    def impl(
-        self, mistake: authoring.StandIn | None = None, watch: Callable[[Recorded], None] | None = None
-    ) -> Impl:
+    def impl(self, mistake: authoring.StandIn | None = None, watch: Callable[[Recorded], None] | None = None) -> Impl:
         """A freshly loaded reference, with `mistake` in the place of what it replaces."""
         seed, load = self._request.seed, self._load()
         module, executor = open_module(load)
