@@ -8,10 +8,8 @@ a lie, a drip or nothing costs a bounded amount of memory and time.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-import time
 from collections.abc import Callable, Sequence
 
 MAGIC = b"DRL1"
@@ -20,7 +18,6 @@ MAX_HEADER = 16 << 20  # 16 MiB: an exception's text or a long list, never a ten
 MAX_PAYLOAD = 1 << 30
 JOIN_UP_TO = 1 << 18  # bytes: copying less than this costs less than another system call
 CHUNK = 1 << 16
-SPIN = 0.0003  # seconds; the time that one end of a check takes to think between two small calls
 
 Buffer = bytes | bytearray | memoryview
 
@@ -62,10 +59,8 @@ def parse_prefix(prefix: bytes | bytearray) -> tuple[int, int]:
 class FrameReader:
     """Reads frames from one socket, in as few system calls as they allow."""
 
-    def __init__(self, sock: socket.socket, *, spin: float = 0.0) -> None:
-        """`spin`: seconds to look for data before sleeping. Waking a sleeping process costs more than a small call."""
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self.spin = spin
         self._buffer = bytearray()
 
     def receive(self, wait: Callable[[], None] | None = None) -> tuple[bytes, bytearray]:
@@ -82,27 +77,14 @@ class FrameReader:
     def _fill(self, size: int, wait: Callable[[], None] | None) -> None:
         while len(self._buffer) < size:
             try:
-                chunk = self._eager() if self.spin else None
-                if chunk is None:
-                    if wait is not None:
-                        wait()
-                    chunk = self._sock.recv(CHUNK)
+                if wait is not None:
+                    wait()
+                chunk = self._sock.recv(CHUNK)
             except OSError as error:
                 raise Closed from error
             if not chunk:
                 raise Closed
             self._buffer += chunk
-
-    def _eager(self) -> bytes | None:
-        """Look for data without going to sleep, for a little while, letting others run in between."""
-        ends = time.perf_counter() + self.spin
-        while True:
-            try:
-                return self._sock.recv(CHUNK, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                if time.perf_counter() > ends:
-                    return None
-                os.sched_yield()
 
     def _take(self, size: int) -> bytearray:
         taken = self._buffer[:size]

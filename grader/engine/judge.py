@@ -61,6 +61,7 @@ class Judge:
         self._client = client
         self._loading: deque[Runner] = deque()
         self._runner: Runner | None = None
+        self._spent: deque[Runner] = deque()  # done with, ended when the verdict is out
         self._loaded: ReplyBody | None = None  # what the current runner said to its Load
         self._expected: list[Title] = []
         self._checks: list[Check] = []
@@ -100,6 +101,7 @@ class Judge:
             layers=self._layers,
         )
         self._emit(Finished(result))
+        self._close(self._spent)
         return result
 
     def _verdict(self) -> Verdict:
@@ -236,7 +238,8 @@ class Judge:
         if self._runner is not None:
             self._used += self._runner.seconds_used
             self._output.add(self._runner)
-            self._runner.close()
+            # Taking a process with torch in it apart takes milliseconds of a core, which the checks need now.
+            self._spent.append(self._runner)
             self._runner = None
 
     def _close(self, runners: deque[Runner]) -> None:

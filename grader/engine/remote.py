@@ -16,7 +16,7 @@ import msgspec
 
 from grader.engine.deadline import Stopwatch
 from grader.engine.executor import Executor
-from grader.engine.frames import SPIN, Closed, FrameReader, ProtocolError, send_frame
+from grader.engine.frames import Closed, FrameReader, ProtocolError, send_frame
 from grader.engine.messages import (
     COMMAND,
     EVENT,
@@ -160,7 +160,7 @@ class Runner:
         """`seconds`: how long loading may take, and then, counted afresh, one check."""
         self._parent = parent
         self._pid, self._data, self._output_fd = parent.take()
-        self._frames = FrameReader(self._data, spin=SPIN)
+        self._frames = FrameReader(self._data)
         self._watch = Stopwatch(self._pid, seconds)
         self._client = client
         self._fault: RunnerFault | None = None

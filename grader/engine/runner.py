@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from grader.engine import executor, sandbox, traps
-from grader.engine.frames import SPIN, Closed, FrameReader, send_frame
+from grader.engine.frames import Closed, FrameReader, send_frame
 from grader.engine.messages import Ask, Forbidden, Load, Ok, Ready, ReplyBody, ReplyFrame, RequestFrame, Terms, Vjp
 from grader.engine.sandbox import limits
 from grader.engine.values import Encoder, Handle, TensorRef
@@ -54,7 +54,6 @@ def main(data: socket.socket, output: int, prepared: Any, terms: Terms) -> NoRet
 def _serve(data: socket.socket) -> NoReturn:
     frames = FrameReader(data)
     header, _ = frames.receive()
-    frames.spin = SPIN  # from here on the judge is at work; before, a runner may wait for hours
     request = _decoder.decode(header)
     assert isinstance(request.body, Load)
     runner = _load(data, request.nonce, request.body)
