@@ -65,7 +65,8 @@ def start(session: Session, topic: str | None, no_tui: bool) -> None:
     """
     refuse_native_windows()
     slug = session.find(topic).slug if topic else None
-    if not no_tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws on standard error, so that has to be a terminal too.
+    if not no_tui and not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         advice = "Run `drills start --no-tui`, edit the file of a drill, and grade it: `grader check TOPIC`"
         raise BadInput("The app needs a terminal.", advice)
     added = session.workspace.create(session.catalogue)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -91,11 +91,18 @@ class Grading:
         """A connection that has taken the request."""
         if self._use_server:
             try:
-                return open_request(Hello(fingerprint=identity.fingerprint(), request=self._request))
+                return open_request(Hello(fingerprint=identity.fingerprint(), request=self._request), self._opened)
             except (OSError, identity.UnsafeDirectory, EngineLost) as error:
-                if self.restarted:
+                self._close()
+                if self.restarted or self.cancelled:
                     raise EngineLost(f"no grading process can be started: {error}") from error
         return self._private_engine()
+
+    def _opened(self, sock: socket.socket) -> None:
+        """A cold server takes seconds to answer: until then, too, `cancel` must have something to close."""
+        self._socket = sock
+        if self.cancelled:
+            raise EngineLost("cancelled")
 
     def _private_engine(self) -> socket.socket:
         """An engine of this command's own, which leaves with it."""
@@ -118,11 +125,15 @@ class Grading:
             self._process = None
 
 
-def open_request(hello: Hello) -> socket.socket:
-    """Send `hello` to the warm server, starting or replacing it as needed. Raises EngineLost, OSError."""
+def open_request(hello: Hello, opened: Callable[[socket.socket], None]) -> socket.socket:
+    """Send `hello` to the warm server, starting or replacing it as needed. Raises EngineLost, OSError.
+
+    `opened` is given each socket that is waited on.
+    """
     path = identity.socket_path()
     for _ in range(3):
         sock = _try_connect(path) or _start(path)
+        opened(sock)
         _send(sock, hello)
         if not _is_stale(sock):
             return sock

@@ -241,3 +241,16 @@ def _wait_for(look: Callable[[], list[int]], process: subprocess.Popen[str]) -> 
         if found := look():
             return found
     raise AssertionError("the command ended too soon")
+
+
+def test_cancelled_while_a_cold_server_starts_it_ends_at_once(runtime):
+    grading = Grading(request())
+    events: list[object] = []
+    thread = threading.Thread(target=lambda: events.extend(grading))
+    thread.start()
+    while grading._socket is None and thread.is_alive():
+        pass
+    grading.cancel()
+    thread.join(60)
+    assert not thread.is_alive() and not any(isinstance(event, Finished) for event in events)
+    assert grade(request()).verdict == "passed"
