@@ -20,8 +20,9 @@ OUTCOMES = {"passed", "failed", "crashed", "timeout", "forbidden", "not_run"}
 MISTAKE = """
 
 def rms_norm(x, weight=None, eps=1e-6):
-    y = x / ((x * x).mean(-1, keepdim=True).sqrt() + eps)
-    return y if weight is None else y * weight
+    wide = x.double()
+    y = wide / (wide.square().mean(-1, keepdim=True).sqrt() + eps)
+    return (y if weight is None else y * weight).to(x.dtype)
 """
 
 
