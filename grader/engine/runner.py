@@ -18,11 +18,10 @@ import msgspec
 import numpy as np
 import torch
 
-from grader.engine import executor, sandbox, traps
+from grader.engine import executor, rehearsal, sandbox, traps
 from grader.engine.frames import Closed, FrameReader, send_frame
-from grader.engine.messages import Ask, Forbidden, Load, Ok, Ready, ReplyBody, ReplyFrame, RequestFrame, Terms, Vjp
+from grader.engine.messages import Forbidden, Load, Ok, Ready, ReplyBody, ReplyFrame, RequestFrame, Terms
 from grader.engine.sandbox import limits
-from grader.engine.values import Encoder, Handle, TensorRef
 
 _decoder = msgspec.msgpack.Decoder(RequestFrame)
 
@@ -38,7 +37,7 @@ def main(data: socket.socket, output: int, prepared: Any, terms: Terms) -> NoRet
         layers = sandbox.close_off([0, 1, 2, data.fileno(), *limits.descriptors()], prepared)
         sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-        _rehearse()
+        rehearsal.rehearse_runner()
         layers |= sandbox.lock(memory_mb=terms.memory_mb, cpu_seconds=terms.cpu_seconds)
         limits.close_statm()
         _answer(data, 0, Ready(os.getpid(), layers), [])
@@ -82,46 +81,6 @@ def _load(data: socket.socket, nonce: int, request: Load) -> executor.Executor:
         reply = Forbidden(traps.hits[0])
     _answer(data, nonce, reply, [])
     return loaded
-
-
-def _rehearse() -> None:
-    """Do what a check does, once, with code of our own.
-
-    After a fork every first touch of a page copies it. Done here, that happens while the runner waits in the pool
-    and not while a learner waits for a verdict.
-    """
-    load = Load(_REHEARSAL, "rehearsal.py", "rehearsal", 0)
-    module, rehearsed = executor.open_module(load)
-    executor.fill_module(module, load)
-    encoder = Encoder(lambda value: Handle(0), compact=False)
-    x = encoder.encode(torch.ones(2, 3, 4, requires_grad=True))
-    payload = bytearray().join(bytes(b) for b in encoder.buffers)
-    made, _ = rehearsed.handle(Ask("method", 0, "Layer", [4]), bytearray())
-    for name, target in (("function", 0), ("forward", getattr(getattr(made, "value", None), "id", 0))):
-        reply, _ = rehearsed.handle(Ask("method", target, name, [x]), bytearray(payload))
-        if isinstance(reply, Ok) and isinstance(reply.value, TensorRef):
-            cotangent = msgspec.structs.replace(reply.value, start=0, requires_grad=False)
-            rehearsed.handle(Vjp(reply.call, [reply.value.index], [cotangent], [0], []), bytearray(payload))
-    rehearsed.handle(Ask("method", 0, "function", [None]), bytearray())
-    sys.modules.pop(load.name, None)
-
-
-_REHEARSAL = b"""
-import torch
-from torch import nn
-
-def function(x):
-    scores = x @ x.transpose(-2, -1) / x.shape[-1] ** 0.5
-    weights = scores.masked_fill(torch.ones(3, 3).tril() == 0, float("-inf")).softmax(dim=-1)
-    return (weights @ x) * x.pow(2).mean(-1, keepdim=True).add(1e-6).rsqrt().to(x.dtype)
-
-class Layer(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-    def forward(self, x):
-        return function(x.float() * self.weight)
-"""
 
 
 def _seed(seed: int) -> None:

@@ -29,6 +29,7 @@ import msgspec
 
 from grader import identity
 from grader.engine.frames import Closed, ProtocolError, receive_frame, send_frame
+from grader.engine.messages import LENGTH
 from grader.engine.sandbox import limits
 from grader.results import Answer, Finished, Hello, Request, Stale, Status, error_result
 
@@ -52,11 +53,12 @@ class Server:
         self._started_at = time.time()
         self._graded = 0
         self._judges: set[int] = set()
+        self._spare: tuple[int, socket.socket] | None = None  # a judge that waits for its request
         self._leaving = False
 
     def warm_up(self) -> None:
         """Import and touch what judges need."""
-        from grader.engine import judge, zygote  # noqa: F401
+        from grader.engine import judge, rehearsal, zygote  # noqa: F401
 
         zygote.warm_up()
         gc.collect()
@@ -77,6 +79,8 @@ class Server:
         while not self._leaving or self._judges:
             if self._leaving and self._listener is not None:
                 self._stop_listening(selector)
+            if self._spare is None and not self._judges and not self._leaving:
+                self._spare = self._fork_spare()
             ready = selector.select(None if self._judges else IDLE_SECONDS)
             if not ready and not self._judges:
                 return
@@ -123,7 +127,7 @@ class Server:
         elif hello.request is not None:
             client.settimeout(None)
             self._graded += 1
-            self._fork(client, hello.request)
+            self._start_judge(client, hello.request)
 
     def _status(self) -> Status:
         return Status(
@@ -134,11 +138,37 @@ class Server:
             _private_mb(self._zygote.pid),
         )
 
-    def _fork(self, client: socket.socket, request: Request) -> None:
+    def _start_judge(self, client: socket.socket, request: Request) -> None:
+        """Give the request to the judge that waits, or to a new one."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            pid, line = spare
+            with line, contextlib.suppress(OSError):
+                data = msgspec.msgpack.encode(request)
+                socket.send_fds(line, [LENGTH.pack(len(data))], [client.fileno()])
+                line.sendall(data)
+                self._judges.add(pid)
+                return
         pid = os.fork()
         if pid:
             self._judges.add(pid)
-            return
+        else:
+            self._become_judge()
+            _leave_after(lambda: self.judge(client, request))
+
+    def _fork_spare(self) -> tuple[int, socket.socket]:
+        """A judge ahead of time: it rehearses, then waits for a request or for the server to close its line."""
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid:
+            theirs.close()
+            return pid, ours
+        ours.close()
+        self._become_judge()
+        return _leave_after(lambda: self._wait_as_judge(theirs))
+
+    def _become_judge(self) -> None:
+        """What the server's process must not share with its child."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -146,7 +176,18 @@ class Server:
             limits.die_with_parent()
         if self._listener is not None:
             self._listener.close()
-        _leave_after(lambda: self.judge(client, request))
+
+    def _wait_as_judge(self, line: socket.socket) -> None:
+        from grader.engine.rehearsal import rehearse_judge
+
+        rehearse_judge()
+        prefix, fds, _, _ = socket.recv_fds(line, LENGTH.size, 1)
+        if len(prefix) < LENGTH.size:
+            return
+        (length,) = LENGTH.unpack(prefix)
+        data = line.recv(length, socket.MSG_WAITALL)
+        line.close()
+        self.judge(socket.socket(fileno=fds[0]), msgspec.msgpack.decode(data, type=Request))
 
     def judge(self, client: socket.socket, request: Request) -> None:
         """Grade one request in this process, sending events to the client until there is a result."""
@@ -168,11 +209,14 @@ class Server:
         with contextlib.suppress(BlockingIOError):
             while wakeup.recv(4096):
                 pass
-        for pid in list(self._judges):
+        for pid in [*self._judges, *([self._spare[0]] if self._spare else [])]:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG)[0] == 0:
                     continue
             self._judges.discard(pid)
+            if self._spare is not None and self._spare[0] == pid:
+                self._spare[1].close()
+                self._spare = None
 
     def once(self, client: socket.socket) -> None:
         """Serve one client over a socket that this process was started with."""
@@ -190,6 +234,8 @@ class Server:
             identity.unlink_own(self._path, self._listener)
             self._listener.close()
             self._listener = None
+        if self._spare is not None:
+            self._spare[1].close()
         self._control.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._zygote.wait(1.0)
@@ -253,6 +299,7 @@ def main() -> None:
         server.warm_up()
         server.serve()
     finally:
+        signal.set_wakeup_fd(-1)
         server.stop()
 
 
