@@ -6,12 +6,12 @@ Imports little: every `grader check` goes through here.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
 import stat
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,7 @@ def fingerprint() -> str:
         status = path.stat()
         parts.append(f"{path}:{status.st_mtime_ns}:{status.st_size}")
     parts.append(str(Path(msgspec.__file__).parent.parent.stat().st_mtime_ns))  # site-packages: an install
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    return "\n".join(parts)  # compared as it is: importing hashlib costs more than sending this
 
 
 def runtime_directory() -> Path:
@@ -56,8 +56,8 @@ def runtime_directory() -> Path:
 
 def socket_path() -> Path:
     """One socket for each installation: two virtual environments have two servers."""
-    key = hashlib.blake2b(f"{sys.executable}:{PACKAGE}".encode(), digest_size=6).hexdigest()
-    return runtime_directory() / f"server-{key}.sock"
+    key = zlib.crc32(f"{sys.executable}:{PACKAGE}".encode())
+    return runtime_directory() / f"server-{key:08x}.sock"
 
 
 def same_user(peer: socket.socket) -> bool:

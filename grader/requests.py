@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 
 from drills.catalogue import Drill
 from grader.results import Limits, Request
@@ -12,7 +12,7 @@ SEEDS = 1_000_000  # short enough to be typed again
 
 def new_seed() -> int:
     """A seed for one run. Not the same each time, so that no answer can be made for one set of inputs."""
-    return random.SystemRandom().randrange(SEEDS)
+    return int.from_bytes(os.urandom(8), "little") % SEEDS
 
 
 def request_for(
