@@ -31,6 +31,7 @@ from grader.results import Check, CheckFinished, Diagnosis, Event, Finished, Out
 AHEAD = 3  # runners ordered before they are needed
 # Once a check has timed out the verdict stands; what the others still get is for the learner's information, and an
 # answer that hangs in all of them must not cost all of their time. Honest checks take a few hundredths of a second.
+SPENT_MB = 64  # memory of its own that a runner may keep until the verdict is out
 HASTE, LEAST_SECONDS = 0.25, 0.1
 LEARNERS_FAULT = (AssertionError, Failed, RemoteError)
 
@@ -238,8 +239,12 @@ class Judge:
         if self._runner is not None:
             self._used += self._runner.seconds_used
             self._output.add(self._runner)
-            # Taking a process with torch in it apart takes milliseconds of a core, which the checks need now.
-            self._spent.append(self._runner)
+            # Taking a process with torch in it apart takes milliseconds of a core, which the checks need now. One
+            # that has taken much memory is ended at once: the next runners may take as much.
+            if self._runner.memory_mb <= SPENT_MB:
+                self._spent.append(self._runner)
+            else:
+                self._runner.close()
             self._runner = None
 
     def _close(self, runners: deque[Runner]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import resource
 import secrets
 import select
 import signal
 import socket
 import time
 from collections import deque
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -161,6 +164,8 @@ class Runner:
         self._parent = parent
         self._pid, self._data, self._output_fd = parent.take()
         self._frames = FrameReader(self._data)
+        self._memory_before = 0.0
+        self._memory_before = self.memory_mb  # the pages it has from its parent count as its own here
         self._watch = Stopwatch(self._pid, seconds)
         self._client = client
         self._fault: RunnerFault | None = None
@@ -210,6 +215,15 @@ class Runner:
     @property
     def seconds_used(self) -> float:
         return self._watch.used()
+
+    @property
+    def memory_mb(self) -> float:
+        """Memory that the runner does not share with its parent, roughly; infinite where that is not known."""
+        try:
+            _, resident, shared, *_ = Path(f"/proc/{self._pid}/statm").read_text().split()
+        except (OSError, ValueError):
+            return math.inf
+        return (int(resident) - int(shared)) * resource.getpagesize() / 2**20 - self._memory_before
 
     def close(self) -> None:
         """End the runner; what it printed stays in `output`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shutil
 import signal
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from checks import process_ends
 
 from drills.catalogue import Catalogue
 from grader import client, identity
@@ -50,18 +50,6 @@ def grade(req: Request, **options: bool) -> Result:
     return events[-1].result
 
 
-def ended(pid: int, within: float = 30.0) -> bool:
-    """Whether a process ends, waiting on the process itself."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], within)[0])
-    finally:
-        os.close(descriptor)
-
-
 HANG = "\n\ndef rms_norm(x, weight=None, eps=1e-6):\n    while True: pass\n"
 
 
@@ -74,7 +62,7 @@ def test_started_on_demand_shared_and_stopped(runtime):
     again = client.status()
     assert again is not None and again.pid == first.pid and again.graded == 2
     assert client.stop() is True
-    assert ended(first.pid) and client.status() is None and not list(runtime.glob("*.sock"))
+    assert process_ends(first.pid) and client.status() is None and not list(runtime.glob("*.sock"))
 
 
 def test_only_the_user_can_enter_its_directory(runtime):
@@ -121,7 +109,7 @@ def test_a_server_of_other_code_says_so_and_is_replaced(runtime, monkeypatch):
         send_frame(sock, msgspec.msgpack.encode(Hello(fingerprint="of another version", request=request())))
         header, _ = FrameReader(sock).receive()
         assert isinstance(msgspec.msgpack.decode(header, type=Stale), Stale)
-    assert ended(old.pid)
+    assert process_ends(old.pid)
     assert grade(request()).verdict == "passed"
     new = client.status()
     assert new is not None and new.pid != old.pid
@@ -143,7 +131,7 @@ def test_a_socket_that_a_dead_server_left_is_replaced(runtime):
     dead = client.status()
     assert dead is not None
     os.kill(dead.pid, signal.SIGKILL)
-    assert ended(dead.pid) and identity.socket_path().exists()
+    assert process_ends(dead.pid) and identity.socket_path().exists()
     assert grade(request()).verdict == "passed"
 
 
@@ -176,7 +164,7 @@ def test_a_cancelled_check_leaves_nothing_behind(runtime):
             judges = _children(status.pid)[1:]
             assert judges
             grading.cancel()
-    assert grading.cancelled and all(ended(pid) for pid in judges)
+    assert grading.cancelled and all(process_ends(pid) for pid in judges)
 
 
 def _children(pid: int) -> list[int]:
@@ -201,7 +189,7 @@ def test_it_leaves_when_idle(runtime, monkeypatch):
     with contextlib.suppress(OSError):
         status = client.status()
         if status is not None:
-            assert ended(status.pid)
+            assert process_ends(status.pid)
     assert client.status() is None
 
 
@@ -233,7 +221,7 @@ def test_ctrl_c_ends_the_command_and_its_engine(tmp_path):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 1 or process.returncode == 130
-    assert all(ended(pid) for pid in engine)
+    assert all(process_ends(pid) for pid in engine)
 
 
 def _wait_for(look: Callable[[], list[int]], process: subprocess.Popen[str]) -> list[int]:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from checks import process_ends
 
 from grader.engine import sandbox
 from grader.engine.remote import OUTPUT_CAP, RunnerFault
@@ -286,26 +287,12 @@ def test_an_answer_written_ahead_of_time_is_not_taken(behind):
 # -- what is left -----------------------------------------------------------------------------------------------------
 
 
-def _gone(pid: int, within: float = 10.0) -> bool:
-    """Whether a process ends; waits on the process itself, not on the clock."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    import select
-
-    try:
-        return bool(select.select([descriptor], [], [], within)[0])
-    finally:
-        os.close(descriptor)
-
-
 @LINUX
 def test_runners_end_with_their_judge(wall):
     pid = wall.load("import os\ndef pid(): return os.getpid()").pid()
     os.kill(pid, 0)
     wall.close()
-    assert _gone(pid)
+    assert process_ends(pid)
 
 
 @LINUX
@@ -324,7 +311,16 @@ def test_runners_end_with_the_zygote():
     ready, _ = runner.finish_load()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert _gone(ready.pid)
+    assert process_ends(ready.pid)
     runner.close()
     line.close()
     ours.close()
+
+
+@LINUX
+def test_the_memory_that_a_runner_took_is_seen(wall):
+    module = wall.load("import torch\ndef f(): global x; x = torch.ones(64 * 2**20); return 1")
+    runner = wall.runners[-1]
+    before = runner.memory_mb
+    module.f()
+    assert before < 32 and 240 < runner.memory_mb - before < 300  # 64 Mi float32 are 256 MiB
