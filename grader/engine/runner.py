@@ -26,7 +26,7 @@ from grader.engine.sandbox import limits
 _decoder = msgspec.msgpack.Decoder(RequestFrame)
 
 
-def main(data: socket.socket, output: int, prepared: Any, terms: Terms) -> NoReturn:
+def main(data: socket.socket, output: int, prepared: Any, terms: Terms, *, rehearse: bool) -> NoReturn:
     """Run in a freshly forked child. `data`: the judge's socket; `output`: where prints go."""
     try:
         null = os.open(os.devnull, os.O_RDONLY)
@@ -37,7 +37,8 @@ def main(data: socket.socket, output: int, prepared: Any, terms: Terms) -> NoRet
         layers = sandbox.close_off([0, 1, 2, data.fileno(), *limits.descriptors()], prepared)
         sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-        rehearsal.rehearse_runner()
+        if rehearse:
+            rehearsal.rehearse_runner()
         layers |= sandbox.lock(memory_mb=terms.memory_mb, cpu_seconds=terms.cpu_seconds)
         limits.close_statm()
         _answer(data, 0, Ready(os.getpid(), layers), [])

@@ -79,7 +79,7 @@ class Nursery:
             refill = not self._judges and len(self._pool) < POOL
             ready = self._selector.select(REFILL_AFTER if refill else None)
             if not ready and refill:
-                self._pool.append(self._fork())
+                self._pool.append(self._fork(rehearse=True))
             for key, _ in ready:
                 assert isinstance(key.fileobj, socket.socket)
                 if key.fileobj is wakeup:
@@ -116,11 +116,11 @@ class Nursery:
         return None
 
     def _hand_over(self, judge: socket.socket) -> None:
-        made = self._pool.pop() if self._pool else self._fork()
+        made = self._pool.pop() if self._pool else self._fork(rehearse=False)
         while made.pid not in self._alive:  # one of the pool has died
             os.close(made.output)
             made.data.close()
-            made = self._fork()
+            made = self._fork(rehearse=False)
         self._owner[made.pid] = judge
         with contextlib.suppress(ConnectionError):
             message = EVENT.pack(SPAWNED, made.pid, 0, 0)
@@ -128,13 +128,14 @@ class Nursery:
         made.data.close()
         os.close(made.output)
 
-    def _fork(self) -> Runner:
+    def _fork(self, *, rehearse: bool) -> Runner:
+        """`rehearse`: make it ready for its first request, which takes longer than it saves if that is due now."""
         ours, theirs = socket.socketpair()
         output, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            runner.main(theirs, writer, self._prepared, self._terms)
+            runner.main(theirs, writer, self._prepared, self._terms, rehearse=rehearse)
         theirs.close()
         os.close(writer)
         self._alive.add(pid)
