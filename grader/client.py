@@ -134,12 +134,14 @@ def open_request(hello: Hello, opened: Callable[[socket.socket], None]) -> socke
     for _ in range(3):
         sock = _try_connect(path) or _start(path)
         opened(sock)
-        _send(sock, hello)
-        if not _is_stale(sock):
+        with contextlib.suppress(Closed):
+            _send(sock, hello)
+        if _is_taken(sock):
             return sock
+        opened(sock)  # it may have been cancelled, which closes the connection as well
         sock.close()
         _wait_until_gone(path)
-    raise EngineLost("the warm server keeps saying that it is out of date")
+    raise EngineLost("the warm server keeps leaving")
 
 
 def status() -> Status | None:
@@ -169,12 +171,16 @@ def stop() -> bool:
     return True
 
 
-def _is_stale(sock: socket.socket) -> bool:
-    """Look at the first answer's beginning without taking it: `Stale` is the only one a server sends and leaves."""
-    first = sock.recv(4096, socket.MSG_PEEK)
-    if not first:
-        raise EngineLost("the warm server closed the connection")
-    return b"Stale" in first[:64]
+def _is_taken(sock: socket.socket) -> bool:
+    """Whether the server has taken the request, by a look at its first answer that leaves it to be read.
+
+    A server that is leaving answers `Stale`, or nothing.
+    """
+    try:
+        first = sock.recv(4096, socket.MSG_PEEK)
+    except ConnectionError:
+        return False
+    return bool(first) and b"Stale" not in first[:64]
 
 
 def _try_connect(path: Path) -> socket.socket | None:

@@ -90,7 +90,7 @@ class Server:
                 elif self._listener is not None:
                     self._accept(self._listener)
             if self._zygote.poll() is not None:
-                self._leaving = True  # without it nothing can be graded; the next client starts afresh
+                self._leaving = True
 
     def _stop_listening(self, selector: selectors.BaseSelector) -> None:
         """From here on clients find no server and start another, while the judges of this one finish."""
@@ -109,7 +109,9 @@ class Server:
         except OSError:
             return
         with client:
-            if not identity.same_user(client):
+            if self._zygote.poll() is not None:
+                self._leaving = True  # without it nothing can be graded: the client, unanswered, starts afresh
+            if self._leaving or not identity.same_user(client):
                 return
             client.settimeout(HELLO_SECONDS)
             with contextlib.suppress(Closed, ProtocolError, OSError, msgspec.MsgspecError):
