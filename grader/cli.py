@@ -86,19 +86,31 @@ def watch(topic: str | None, workspace: Path | None, packs: tuple[Path, ...]) ->
 
 @main.command()
 @click.argument("target", metavar="[TOPIC|PACK]", required=False)
-@click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Runs of the reference.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 10_000), help="Runs of the reference and each equivalent.  [default: 10 and 1]"
+)
+@click.option("--no-mutants", is_flag=True, help="Leave out the automatic mutants of the reference.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--pack", "packs", metavar="DIR", multiple=True, type=FOLDER, help="More drills.")
 @click.pass_context
-def validate(context: click.Context, target: str | None, seeds: int, as_json: bool, packs: tuple[Path, ...]) -> None:
+def validate(
+    context: click.Context,
+    target: str | None,
+    seeds: int | None,
+    no_mutants: bool,
+    as_json: bool,
+    packs: tuple[Path, ...],
+) -> None:
     """Prove drills: what is right passes, what is wrong does not.
 
-    Without a TOPIC, every drill is proved.
+    Without a TOPIC, every drill is proved. Small changes of the reference solution, made automatically, must be
+    rejected as well; those that compute the same are listed with the reason in the drill's mutants.toml.
     """
-    from grader.validation import validate_all
+    from grader.validation import Plan, validate_all
 
     refuse_native_windows()
-    context.exit(validate_all(target, seeds=seeds, as_json=as_json, packs=packs))
+    plan = Plan(seeds, mutants=not no_mutants)
+    context.exit(validate_all(target, plan, as_json=as_json, packs=packs))
 
 
 @main.command()

@@ -16,7 +16,13 @@ def new_seed() -> int:
 
 
 def request_for(
-    drill: Drill, source: bytes, filename: str, *, seed: int | None = None, diagnose: bool = True
+    drill: Drill,
+    source: bytes,
+    filename: str,
+    *,
+    seed: int | None = None,
+    diagnose: bool = True,
+    fail_fast: bool = False,
 ) -> Request:
     """The request to grade `source`, known to the learner as `filename`, as an answer to `drill`."""
     return Request(
@@ -34,4 +40,5 @@ def request_for(
         forbidden=list(drill.forbidden),
         operators=list(drill.operators),
         diagnose=diagnose,
+        fail_fast=fail_fast,
     )

@@ -91,6 +91,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     operators: list[str] = []  # dispatcher names such as aten::rms_norm
     stand_in: tuple[str, str] | None = None  # (file, name): grade the solution with this stand-in instead
     diagnose: bool = True
+    fail_fast: bool = False  # the first check that does not pass settles the verdict; the rest are not run
     allow_forbidden: bool = False  # for tests: the numbers of a library implementation
 
 

@@ -116,12 +116,24 @@ class Judge:
         if not items or self._refuse_all():
             return
         for index, item in enumerate(items):
+            if self._settled():
+                self._leave_out(self._expected[index:])
+                break
             other = items[(index + 1) % len(items)] if len(items) > 1 else None
             self._report(self._check(plugin, item, other, self._expected[index], last=index + 1 == len(items)))
         self._close(self._loading)
         if self._request.diagnose and self._failed:
             passed = [item for item, check in zip(items, self._checks, strict=True) if check.outcome == "passed"]
             self._diagnosis = diagnosis.diagnose(self._failed, passed, plugin, self._reference, items)
+
+    def _settled(self) -> bool:
+        return self._request.fail_fast and any(check.outcome != "passed" for check in self._checks)
+
+    def _leave_out(self, rest: list[Title]) -> None:
+        for title in rest:
+            self._report(
+                Check(id=title.id, title=title.title, outcome="not_run", message="An earlier check settled it")
+            )
 
     def _refuse_all(self) -> bool:
         """Load the source once; if that fails, or if it uses what is ruled out, no check needs to run."""
