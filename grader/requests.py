@@ -23,6 +23,7 @@ def request_for(
     seed: int | None = None,
     diagnose: bool = True,
     fail_fast: bool = False,
+    reuse_runner: bool = False,
 ) -> Request:
     """The request to grade `source`, known to the learner as `filename`, as an answer to `drill`."""
     return Request(
@@ -41,4 +42,5 @@ def request_for(
         operators=list(drill.operators),
         diagnose=diagnose,
         fail_fast=fail_fast,
+        reuse_runner=reuse_runner,
     )

@@ -92,6 +92,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     stand_in: tuple[str, str] | None = None  # (file, name): grade the solution with this stand-in instead
     diagnose: bool = True
     fail_fast: bool = False  # the first check that does not pass settles the verdict; the rest are not run
+    reuse_runner: bool = False  # one process for all checks: only for a drill's own code, in `grader validate`
     allow_forbidden: bool = False  # for tests: the numbers of a library implementation
 
 

@@ -198,7 +198,7 @@ def _over_budget(drill: Drill, durations: dict[str, float]) -> Iterator[Proof]:
 def _jobs(drill: Drill, plan: Plan) -> Iterator[Job]:
     solution, path = drill.solution_source.encode(), str(drill.solution)
     for seed in range(FIRST_SEED, FIRST_SEED + plan.reference):
-        request = request_for(drill, solution, path, seed=seed, diagnose=False)
+        request = request_for(drill, solution, path, seed=seed, diagnose=False, reuse_runner=seed > FIRST_SEED)
         yield _job("reference", f"seed {seed}", request, _must_pass)
     stub = drill.folder / "stub.py"
     yield _job("stub", "stub.py", request_for(drill, stub.read_bytes(), str(stub), seed=FIRST_SEED), _no_check_passes)
@@ -234,8 +234,9 @@ def _mutant_jobs(drill: Drill) -> Iterator[Job]:
         )
     for mutant in made:
         request = request_for(
-            drill, mutant.source.encode(), str(drill.solution), seed=FIRST_SEED, diagnose=False, fail_fast=True
-        )
+            drill, mutant.source.encode(), str(drill.solution), seed=FIRST_SEED, diagnose=False, fail_fast=True,
+            reuse_runner=True,
+        )  # fmt: skip
         yield Job("mutant", mutant.name, request, _mutant_judge(drill, mutant, listed.get(mutant.name)))
 
 
@@ -275,7 +276,8 @@ def equivalent_mutants(drill: Drill) -> dict[str, str]:
 
 def stand_in_request(drill: Drill, stand_in: StandInName, seed: int = FIRST_SEED) -> Request:
     """The request to grade the reference with one of its names replaced."""
-    request = request_for(drill, drill.solution_source.encode(), str(drill.solution), seed=seed)
+    source = drill.solution_source.encode()
+    request = request_for(drill, source, str(drill.solution), seed=seed, reuse_runner=True)
     return msgspec.structs.replace(request, stand_in=(stand_in.file, stand_in.name))
 
 

@@ -78,7 +78,7 @@ class Judge:
     def grade(self) -> Result:
         """The result. GraderError and EngineFault mean that there is none."""
         started = time.perf_counter()
-        self._zygote.order(AHEAD)
+        self._zygote.order(1 if self._request.reuse_runner else AHEAD)
         self._start_loading()
         plugin = Plugin(self._request.seed, self._run_all)
         code = pytest.main(arguments(str(Path(self._request.folder) / "hidden_tests.py")), plugins=[plugin])
@@ -179,15 +179,15 @@ class Judge:
         if self._used >= limits.run_seconds:
             message = f"Not started: the checks before it have used up the {limits.run_seconds:g} s of the run"
             return Check(id=title.id, title=title.title, outcome="timeout", message=message, hint=title.hint)
-        if not last:
-            self._start_loading()
+        if not last and not self._request.reuse_runner:
+            self._start_loading()  # ahead of time
         ending = plugin.run(item, other, self._open)
         impl = plugin.current
         outcome, message = self._judge(plugin, item, other, ending)
         if impl is not None and outcome == "failed":
             self._failed.append((item, diagnosis.Trace(impl.trace)))
-        self._end_runner()
         self._timeouts += outcome == "timeout"
+        self._end_runner(last=last)
         return Check(
             id=title.id,
             title=title.title,
@@ -218,9 +218,13 @@ class Judge:
     # -- runners -------------------------------------------------------------------------------------------------
 
     def _start_loading(self) -> None:
+        runner = Runner(self._zygote, self._request.limits.check_seconds, self._client)
+        if not self._request.reuse_runner:
+            self._zygote.order()
+        self._load(runner)
+
+    def _load(self, runner: Runner) -> None:
         request = self._request
-        runner = Runner(self._zygote, request.limits.check_seconds, self._client)
-        self._zygote.order()
         stand_in = self._reference.stand_in_source()
         runner.start_load(
             Load(
@@ -247,17 +251,33 @@ class Judge:
         runner.allow(max(self._request.limits.check_seconds * HASTE**self._timeouts, LEAST_SECONDS))
         return Impl(runner, self._request.filename, self._loaded.value)
 
-    def _end_runner(self) -> None:
-        if self._runner is not None:
-            self._used += self._runner.seconds_used
-            self._output.add(self._runner)
-            # Taking a process with torch in it apart takes milliseconds of a core, which the checks need now. One
-            # that has taken much memory is ended at once: the next runners may take as much.
-            if self._runner.memory_mb <= SPENT_MB:
-                self._spent.append(self._runner)
-            else:
-                self._runner.close()
-            self._runner = None
+    def _end_runner(self, *, last: bool) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            self._used += runner.seconds_used
+            self._output.add(runner)
+        if self._request.reuse_runner and not last:
+            self._use_again(runner)
+        elif runner is not None:
+            self._finish(runner)
+
+    def _use_again(self, runner: Runner | None) -> None:
+        """Load the drill's own code anew into a runner that has behaved; the kernel counts its time from its start."""
+        if runner is not None and runner.healthy and self._used < self._request.limits.check_seconds:
+            self._load(runner)
+            return
+        if runner is not None:
+            self._finish(runner)
+        self._zygote.order(1)
+        self._start_loading()
+
+    def _finish(self, runner: Runner) -> None:
+        # Taking a process with torch in it apart takes milliseconds of a core, which the checks need now. One
+        # that has taken much memory is ended at once: the next runners may take as much.
+        if runner.memory_mb <= SPENT_MB:
+            self._spent.append(runner)
+        else:
+            runner.close()
 
     def _close(self, runners: deque[Runner]) -> None:
         while runners:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import numpy as np
 import torch
 
@@ -34,11 +35,17 @@ class Reference:
         random.seed(seed)
         fill_module(module, load)
         if mistake is not None:
-            unpatched, _ = open_module(load)
-            fill_module(unpatched, load)
-            authoring.bind_solution(unpatched)
+            authoring.bind_solution(self._unpatched)
             setattr(module, mistake.replaces, mistake.target)
         return Impl(Local(executor), load.filename, executor.names(), watch)
+
+    @functools.cached_property
+    def _unpatched(self) -> ModuleType:
+        """What `solution` is in a mistake: the reference without any mistake in it."""
+        load = msgspec.structs.replace(self._load(), name="unpatched_solution")
+        module, _ = open_module(load)
+        fill_module(module, load)
+        return module
 
     def _load(self) -> Load:
         path = Path(self._request.solution)

@@ -170,6 +170,7 @@ class Runner:
         self._client = client
         self._fault: RunnerFault | None = None
         self._load_nonce = 0
+        self._ready: Ready | None = None
         self.output = bytearray()
         self.printed = 0
         os.set_blocking(self._output_fd, False)
@@ -191,15 +192,20 @@ class Runner:
         if self._fault is not None:
             raise EngineFault("a runner was gone before it was asked")
         nonce = self._load_nonce
-        try:  # until it is ready, a runner has run none of the learner's code
+        ready = self._ready = self._ready or self._is_ready()
+        reply, _ = self._receive(nonce)
+        self._watch.restart()
+        return ready, self._checked(reply)
+
+    def _is_ready(self) -> Ready:
+        """A runner's first word. Until then it has run none of the learner's code."""
+        try:
             ready, _ = self._receive(0)
         except RunnerFault as fault:
             raise EngineFault(f"a runner failed before it was ready: {fault} {self.output.decode()}") from None
         if not isinstance(ready, Ready):
             raise EngineFault("a runner did not say how it stands")
-        reply, _ = self._receive(nonce)
-        self._watch.restart()
-        return ready, self._checked(reply)
+        return ready
 
     def ask(self, body: RequestBody, buffers: list[memoryview]) -> tuple[ReplyBody, bytearray]:
         """One request and its reply. Raises RunnerFault for everything that is not one."""
@@ -207,6 +213,11 @@ class Runner:
             raise self._fault
         reply, payload = self._receive(self._send(body, buffers))
         return self._checked(reply), payload
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it has kept to the rules so far."""
+        return self._fault is None
 
     def allow(self, seconds: float) -> None:
         """Change how long the check may take."""

@@ -1,5 +1,7 @@
 """The untrusted side: one process for one check, with the learner's module in it.
 
+(A drill's own code, in `grader validate`, is loaded anew for each check in one process.)
+
 It is forked from a nursery (see zygote), which has laid the traps already. It closes itself off, sets its limits, says
 how it stands, and waits for a Load. From the moment it runs the learner's code nothing that it says is believed; it
 only computes.
@@ -53,14 +55,14 @@ def main(data: socket.socket, output: int, prepared: Any, terms: Terms, *, rehea
 
 def _serve(data: socket.socket) -> NoReturn:
     frames = FrameReader(data)
-    header, _ = frames.receive()
-    request = _decoder.decode(header)
-    assert isinstance(request.body, Load)
-    runner = _load(data, request.nonce, request.body)
+    runner: executor.Executor | None = None
     while True:
         header, payload = frames.receive()
         request = _decoder.decode(header)
-        assert not isinstance(request.body, Load)
+        if isinstance(request.body, Load):
+            runner = _load(data, request.nonce, request.body)
+            continue
+        assert runner is not None
         reply, buffers = runner.handle(request.body, payload)
         if traps.hits and not isinstance(reply, Forbidden):
             reply, buffers = Forbidden(traps.hits[0]), []  # swallowed by an `except`, but called
