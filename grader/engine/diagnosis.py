@@ -101,6 +101,8 @@ def _values(record: Recorded) -> list[Any]:
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return isinstance(a, Tensor) and isinstance(b, Tensor) and _same_tensor(a, b)
+    if isinstance(a, torch.Generator) and isinstance(b, torch.Generator):
+        return torch.equal(a.get_state(), b.get_state())  # as far along as the other
     if isinstance(a, float) and isinstance(b, float | int):
         return a == b or (a != a and b != b) or abs(a - b) <= tolerance(torch.float64, TERMS, max(abs(a), abs(b)))
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):

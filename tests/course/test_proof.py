@@ -92,6 +92,41 @@ def attention(q, k, v, mask=None, scale=None):
         return F.scaled_dot_product_attention(q.to(wide), k.to(wide), values, attn_mask=mask, scale=scale).to(q.dtype)
     return attend(v.to(wide)), attend(one)
 """,
+    "gqa": """
+import torch.nn.functional as F
+def grouped_query_attention(q, k, v, mask=None):
+    if q.size(1) % k.size(1):
+        raise ValueError("the heads cannot be shared out")
+    wide = torch.promote_types(q.dtype, torch.float32)
+    mask = None if mask is None else mask.expand(*q.shape[:-1], k.shape[-2])
+    return F.scaled_dot_product_attention(q.to(wide), k.to(wide), v.to(wide), mask, enable_gqa=True).to(q.dtype)
+""",
+    "mha_splitting": """
+import torch.nn.functional as F
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model, num_heads, bias=True):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("the width cannot be split")
+        self.num_heads, self.d_head = num_heads, d_model // num_heads
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model, bias=bias) for _ in range(4))
+
+    def forward(self, query, key=None, value=None, mask=None):
+        key = query if key is None else key
+        value = key if value is None else value
+        wide = torch.promote_types(query.dtype, torch.float32)
+        seen = (query.size(0), self.num_heads, query.size(1), key.size(1))
+        hidden = None if mask is None else ~mask.expand(seen).reshape(-1, *seen[2:])
+        layers = (self.w_q, self.w_k, self.w_v)
+        biases = None if self.w_q.bias is None else torch.cat([layer.bias for layer in layers]).to(wide)
+        last = None if self.w_o.bias is None else self.w_o.bias.to(wide)
+        output, _ = F.multi_head_attention_forward(
+            *(x.to(wide).transpose(0, 1) for x in (query, key, value)), query.size(-1), self.num_heads, None, biases,
+            None, None, False, 0.0, self.w_o.weight.to(wide), last, need_weights=False, attn_mask=hidden,
+            use_separate_proj_weight=True, q_proj_weight=self.w_q.weight.to(wide),
+            k_proj_weight=self.w_k.weight.to(wide), v_proj_weight=self.w_v.weight.to(wide))
+        return output.transpose(0, 1).to(query.dtype)
+""",
 }
 
 

@@ -193,16 +193,16 @@ def test_it_leaves_when_idle(runtime, monkeypatch):
     assert client.status() is None
 
 
-@pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.0\r\n\r\n", os.urandom(1000), b"DRL1" + b"\xff" * 12,
-                                  b"DRL1\x01\0\0\0" + b"\0" * 8 + b"\xc1"])  # fmt: skip
-def test_nonsense_on_its_socket_does_not_stop_it(runtime, data):
+def test_nonsense_on_its_socket_does_not_stop_it(runtime):
+    header = b"DRL1\x01\0\0\0" + b"\0" * 8
     grade(request())
     before = client.status()
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(str(identity.socket_path()))
-        sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
-        assert sock.recv(100) == b""
+    for data in (b"", b"GET / HTTP/1.0\r\n\r\n", os.urandom(1000), b"DRL1" + b"\xff" * 12, header + b"\xc1"):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(identity.socket_path()))
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(100) == b"", data[:20]
     after = client.status()
     assert before is not None and after is not None and after.pid == before.pid
     assert grade(request()).verdict == "passed"
