@@ -116,11 +116,14 @@ def test_nothing_harmful_costs_more_than_its_check(tmp_path, name):
     assert len(ran.result["output"]) < 10_000
 
 
+BEFORE = processes()  # another warm server's runners may wait on this machine
+
+
 def test_nothing_is_left_and_the_next_check_is_right(tmp_path):
     """After all of the above: no runner but those that wait in the pool, and a right answer passes."""
     ran = check_source(tmp_path, "rmsnorm", solution("rmsnorm"))
     assert ran.code == 0
-    for pid in runners():
+    for pid in set(runners()) - BEFORE:
         # A runner in the pool waits in recv and has used next to no time; one that was forgotten would not.
         cpu = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         assert int(cpu[11]) + int(cpu[12]) < 200, f"process {pid} is busy or was"
