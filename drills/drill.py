@@ -176,7 +176,7 @@ def _limits(table: Table) -> Limits:
     limits = Limits(
         check_seconds=table.number("check_seconds", 0.1, 600, usual.check_seconds),
         run_seconds=table.number("run_seconds", 0.1, 3600, usual.run_seconds),
-        memory_mb=table.whole("memory_mb", 64, 65536, usual.memory_mb),
+        memory_mb=table.whole("memory_mb", 32, 65536, usual.memory_mb),
     )
     table.finish()
     return limits

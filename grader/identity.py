@@ -19,7 +19,15 @@ import msgspec
 from grader import __version__
 
 PACKAGE = Path(__file__).resolve().parent
-ENGINE_MODULES = ("__init__.py", "authoring.py", "forbidden.py", "identity.py", "results.py", "testing.py")
+ENGINE_MODULES = (
+    "__init__.py",
+    "authoring.py",
+    "forbidden.py",
+    "identity.py",
+    "measuring.py",
+    "results.py",
+    "testing.py",
+)
 _PEERCRED = struct.Struct("3i")
 
 

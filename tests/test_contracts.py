@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from grader.identity import fingerprint
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "pytest", "_pytest", "numpy")
 
@@ -64,6 +66,15 @@ def test_the_zygote_knows_no_secret():
     assert "torch" in loaded
     secret = {"pytest", "solutions", "drills", "grader.testing", "grader.engine.judge", "grader.engine.impl"}
     assert not loaded & secret and not any(name.startswith(("drills.", "solutions.")) for name in loaded)
+
+
+def test_a_change_of_any_module_of_the_engine_restarts_it():
+    script = "import grader.engine.judge, grader.engine.server, grader.engine.zygote, grader.testing, sys, json\n"
+    script += "print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'grader']))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = json.loads(done.stdout)
+    assert str(ROOT / "grader" / "measuring.py") in loaded
+    assert [file for file in loaded if f"{file}:" not in fingerprint()] == []
 
 
 def test_the_engine_knows_no_topic_by_name():

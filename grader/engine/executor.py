@@ -44,6 +44,7 @@ from grader.engine.values import (
     TensorRef,
     Value,
 )
+from grader.measuring import LargestTensor
 
 MESSAGE_CAP = 4000  # characters of an exception's text
 FRAMES_CAP = 30
@@ -321,6 +322,12 @@ def _frames(traceback: TracebackType | None, filename: str) -> Iterator[Frame]:
     return iter(found[-FRAMES_CAP:])
 
 
+def _measure(function: Any, _name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, int]:
+    with LargestTensor() as largest:
+        value = function(*args, **kwargs)
+    return value, largest.elements
+
+
 _Operation = Callable[[Any, str, list[Any], dict[str, Any]], Any]
 _OPERATIONS: dict[str, _Operation] = {
     "get": lambda o, name, a, k: getattr(o, name),
@@ -328,6 +335,7 @@ _OPERATIONS: dict[str, _Operation] = {
     "delete": lambda o, name, a, k: delattr(o, name),
     "call": lambda o, name, a, k: o(*a, **k),
     "method": lambda o, name, a, k: getattr(o, name)(*a, **k),
+    "measure": _measure,
     "len": lambda o, name, a, k: len(o),
     "iter": lambda o, name, a, k: iter(o),
     "next": lambda o, name, a, k: next(o),

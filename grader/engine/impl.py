@@ -11,7 +11,9 @@ Comparison, truth and arithmetic are never forwarded: an object of the learner's
 from __future__ import annotations
 
 import builtins
+import functools
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -82,6 +84,10 @@ class Impl:
         if handle.id == 0 and name in self._names:
             return self._names[name]
         return self.ask("get", handle, name)
+
+    def method(self, handle: Handle, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of an object of the learner's."""
+        return self.ask("method", handle, name, args, kwargs)
 
     def ask(self, op: str, target: Handle, name: str = "", args: Any = (), kwargs: Any = None) -> Any:
         """Have `op` done to an object of the learner's; the value, or the learner's exception raised here."""
@@ -328,6 +334,10 @@ class RemoteObject:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._impl.ask("call", self._handle, "", args, kwargs)
 
+    def __measured_call__(self, *args: Any, **kwargs: Any) -> Any:
+        """For `grader.testing.largest_tensor`: (result, elements of the largest tensor made)."""
+        return self._impl.ask("measure", self._handle, "", args, kwargs)
+
     def __len__(self) -> int:
         return int(self._impl.ask("len", self._handle))
 
@@ -370,6 +380,11 @@ class RemoteObject:
         return f"<{self._handle.type_name} of the learner's>"
 
 
+_METHODS = frozenset(
+    name for name, value in vars(nn.Module).items() if isinstance(value, FunctionType) and not name.startswith("_")
+) - {"forward"}  # nn.Module's own is not a method that a learner's class must have
+
+
 class RemoteModule(RemoteObject):
     """An instance of `nn.Module`. What concerns gradients is done to the mirrors, where the gradients are."""
 
@@ -379,13 +394,19 @@ class RemoteModule(RemoteObject):
     def __class__(self) -> Any:  # isinstance(m, nn.Module) holds, as at home
         return nn.Module
 
+    def __getattr__(self, name: str) -> Any:
+        """What every module can do is called in one exchange; anything else may be a value, and is asked for."""
+        if name in _METHODS:
+            return functools.partial(self._impl.method, self._handle, name)
+        return super().__getattr__(name)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         for parameter in self.parameters():
             parameter.grad = None if set_to_none or parameter.grad is None else torch.zeros_like(parameter)
 
     def requires_grad_(self, requires_grad: bool = True) -> RemoteModule:
         mirrors = list(self.parameters())
-        self._impl.ask("method", self._handle, "requires_grad_", (requires_grad,))
+        self._impl.method(self._handle, "requires_grad_", requires_grad)
         for mirror in mirrors:
             mirror.requires_grad_(requires_grad)
         return self

@@ -8,6 +8,7 @@ collected checks ran and passed.
 from __future__ import annotations
 
 import math
+import re
 import socket
 import time
 from collections import deque
@@ -33,6 +34,7 @@ AHEAD = 3  # runners ordered before they are needed
 # answer that hangs in all of them must not cost all of their time. Honest checks take a few hundredths of a second.
 SPENT_MB = 64  # memory of its own that a runner may keep until the verdict is out
 HASTE, LEAST_SECONDS = 0.25, 0.1
+_NEEDS_COMPILER = re.compile(rb"torch\.func\b|import func\b|\bfunctorch|\bcheckpoint|\boptim\b|torch\.compile")
 LEARNERS_FAULT = (AssertionError, Failed, RemoteError)
 
 
@@ -47,6 +49,7 @@ def terms_of(request: Request) -> Terms:
         operators=[] if request.allow_forbidden else request.operators,
         memory_mb=request.limits.memory_mb,
         cpu_seconds=math.ceil(2 * request.limits.check_seconds) + 1,
+        compiler=_NEEDS_COMPILER.search(request.source) is not None,
     )
 
 

@@ -20,6 +20,7 @@ class Terms(msgspec.Struct, frozen=True):
     operators: list[str] = []
     memory_mb: int = 1024
     cpu_seconds: int = 5
+    compiler: bool = False  # torch's, which torch.func, checkpointing and optimisers import when first used
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):

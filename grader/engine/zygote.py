@@ -19,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -64,6 +65,8 @@ class Nursery:
 
     def serve(self) -> None:
         """Until the zygote's end of the control socket closes."""
+        if self._terms.compiler:
+            torch.func.grad(torch.sum)(torch.zeros(2))  # imports it, which takes a second or two
         traps.install(self._terms.forbidden, self._terms.operators)
         gc.freeze()
         wakeup, sleeper = socket.socketpair()
@@ -225,6 +228,7 @@ def warm_up() -> None:
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
     traps.preload(PRELOAD)
+    tempfile.gettempdir()  # tries to write a file, and remembers where it could; some modules ask for it when imported
     for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         x = torch.randn(2, 4, 8).to(dtype).requires_grad_()
         y = (x @ x.transpose(-2, -1)).softmax(-1) @ x
@@ -239,6 +243,7 @@ def warm_up() -> None:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     limits.die_with_parent()
+    limits.return_large_blocks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warm_up()
     gc.collect()

@@ -12,6 +12,7 @@ from torch import nn
 
 from grader.engine.impl import Missing, NotSendable, RemoteError
 from grader.engine.remote import RunnerFault
+from grader.testing import largest_tensor
 
 HEAD = "import torch\nfrom torch import nn\n"
 
@@ -402,3 +403,40 @@ def f(x): return Broken.apply(x)
     with pytest.raises(ValueError, match="in backward") as caught:
         impl.f(torch.ones(2, requires_grad=True)).sum().backward()
     assert isinstance(caught.value, RemoteError)
+
+
+SIZES = """
+import torch
+def masked(x):
+    mask = torch.ones(len(x), len(x), dtype=torch.bool).tril()
+    return x * mask.sum(-1)
+def tiled(x, block):
+    return torch.cat([x[i : i + block, None].mul(x[i : i + block]).sum(-1) for i in range(0, len(x), block)])
+def expanded(x):
+    return x.expand(100, len(x))[3]
+def refuses(x):
+    raise ValueError("no")
+"""
+
+
+def test_the_largest_tensor_made_is_told(behind):
+    impl, x = behind(SIZES), torch.arange(12.0)
+    assert largest_tensor(impl.masked, x)[1] == 144  # also as a mask of one byte each
+    value, largest = largest_tensor(impl.tiled, x, block=4)
+    assert torch.equal(value, impl.tiled(x, 4)) and largest == 16
+    assert largest_tensor(impl.expanded, x)[1] == 12  # 1200 elements by shape, 12 in memory
+    with pytest.raises(ValueError, match="no"):
+        largest_tensor(impl.refuses, x)
+
+
+def test_the_largest_tensor_of_code_in_this_process_is_told():
+    namespace = {}
+    exec(SIZES, namespace)
+    assert largest_tensor(namespace["tiled"], torch.arange(12.0), 4)[1] == 16
+
+
+def test_a_modules_own_method_of_a_usual_name_is_called(behind):
+    source = (
+        HEAD + "class M(nn.Module):\n    def eval(self): return 'mine'\n    def forward(self): return self.training"
+    )
+    assert behind(source).M().eval() == "mine" and behind(source).M()() is True

@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from checks import process_ends
 
 from grader.engine import sandbox
+from grader.engine.judge import terms_of
 from grader.engine.remote import OUTPUT_CAP, RunnerFault
+from grader.results import Limits, Request
 
 ROOT = Path(__file__).parents[2]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
@@ -324,3 +327,45 @@ def test_the_memory_that_a_runner_took_is_seen(wall):
     before = runner.memory_mb
     module.f()
     assert before < 32 and 240 < runner.memory_mb - before < 300  # 64 Mi float32 are 256 MiB
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "torch.func.grad(lambda a: (a * a).sum())(x)",
+        "torch.utils.checkpoint.checkpoint(lambda a: 2 * a, x.requires_grad_(), use_reentrant=False).detach()",
+        "(lambda p: torch.optim.Adam([p]) and 2 * p.detach())(torch.nn.Parameter(x))",
+    ],
+)
+def test_what_needs_torchs_compiler_works_in_little_memory(wall, body):
+    """torch imports it (800 modules, 70 MiB) when the first of these is used: too late behind the wall."""
+    module = wall.load(
+        f"import torch, torch.utils.checkpoint\ndef f(x):\n    return {body}", memory_mb=32, compiler=True
+    )
+    assert module.f(torch.tensor([1.0, 3.0])).tolist() == [2.0, 6.0]
+
+
+def test_a_source_that_needs_torchs_compiler_is_noticed():
+    def asked(source: bytes) -> bool:
+        limits = Limits()
+        return terms_of(
+            Request(drill="d", folder="", solution="", source=source, filename="", seed=1, limits=limits)
+        ).compiler
+
+    assert asked(b"import torch\ntorch.func.vmap(f)") and asked(b"from torch.utils.checkpoint import checkpoint")
+    assert asked(b"from torch import func, nn") and asked(b"from torch import optim")
+    assert not asked(b"import torch.nn.functional as F\nimport re\nre.compile('optimal')")
+
+
+def test_memory_that_is_free_does_not_count(wall):
+    """A few kilobytes kept from each of 200 steps, between tiles of 340 KB that are let go."""
+    source = """
+        import torch
+        def f():
+            kept = []
+            for step in range(200):
+                scores = torch.ones(1328, 64).masked_fill(torch.arange(64) > torch.arange(1328)[:, None], 0.0)
+                kept.append((scores.amax(-1), scores.exp().sum(-1), scores @ torch.ones(64, 2)))
+            return len(kept)
+    """
+    assert wall.load(source, memory_mb=32).f() == 200

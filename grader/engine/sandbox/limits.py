@@ -16,6 +16,8 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 _LAST_CAP = Path("/proc/sys/kernel/cap_last_cap")
 MAX_DESCRIPTORS = 64
+_M_MMAP_THRESHOLD = -3
+MAPPED_FROM = 64 << 10  # bytes
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,6 +95,16 @@ def set_rlimits(memory_mb: int, cpu_seconds: int) -> None:
         _, hard = resource.getrlimit(kind)
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (value, value))
+
+
+def return_large_blocks() -> None:
+    """Have malloc map every large block by itself and unmap it when it is freed (glibc).
+
+    It would otherwise raise that size to 32 MiB as it goes. Blocks that live long, between others that do not, would
+    then hold address space that nothing uses, and code that keeps within the limit would run into it.
+    """
+    if sys.platform == "linux" and hasattr(_libc, "mallopt"):
+        _libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM)
 
 
 def _mapped_bytes() -> int:
