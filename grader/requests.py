@@ -7,7 +7,13 @@ import os
 from drills.catalogue import Drill
 from grader.results import Limits, Request
 
+MOST_WORKERS = 4  # a fifth costs more to start than it saves
 SEEDS = 1_000_000  # short enough to be typed again
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def new_seed() -> int:
@@ -22,10 +28,12 @@ def request_for(
     *,
     seed: int | None = None,
     diagnose: bool = True,
-    fail_fast: bool = False,
-    reuse_runner: bool = False,
+    workers: int | None = None,
 ) -> Request:
-    """The request to grade `source`, known to the learner as `filename`, as an answer to `drill`."""
+    """The request to grade `source`, known to the learner as `filename`, as an answer to `drill`.
+
+    `workers`: how many processes share the checks; as many as there are cores, within reason, unless told.
+    """
     return Request(
         drill=drill.slug,
         folder=str(drill.folder),
@@ -41,6 +49,5 @@ def request_for(
         forbidden=list(drill.forbidden),
         operators=list(drill.operators),
         diagnose=diagnose,
-        fail_fast=fail_fast,
-        reuse_runner=reuse_runner,
+        workers=workers or min(cores(), MOST_WORKERS),
     )

@@ -77,6 +77,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int = 1024
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One variant of the reference to run the hidden tests on, in `grader validate`."""
+
+    source: bytes
+    seed: int
+    stand_in: tuple[str, str] | None = None  # as in a Request
+    diagnose: bool = False
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks of the engine: grade `source` as an answer to the drill in `folder`."""
 
@@ -91,8 +100,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     operators: list[str] = []  # dispatcher names such as aten::rms_norm
     stand_in: tuple[str, str] | None = None  # (file, name): grade the solution with this stand-in instead
     diagnose: bool = True
-    fail_fast: bool = False  # the first check that does not pass settles the verdict; the rest are not run
-    reuse_runner: bool = False  # one process for all checks: only for a drill's own code, in `grader validate`
+    workers: int = 1  # processes that share the checks
+    trials: list[Trial] = []  # instead of grading `source`: try these, which are the drill's own code
     allow_forbidden: bool = False  # for tests: the numbers of a library implementation
 
 
@@ -123,11 +132,22 @@ class CheckFinished(msgspec.Struct, frozen=True, tag=True):
     check: Check
 
 
+class Tried(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How a trial ended. `check`: the first that rejected it. `named`: the mistakes that it was diagnosed as."""
+
+    index: int
+    verdict: Verdict
+    check: str = ""
+    message: str = ""
+    named: list[str] = []
+    passed: list[str] = []  # the checks that did not reject it, of those that were run
+
+
 class Finished(msgspec.Struct, frozen=True, tag=True):
     result: Result
 
 
-Event = Started | CheckFinished | Finished
+Event = Started | CheckFinished | Tried | Finished
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,4 +174,4 @@ class Status(msgspec.Struct, frozen=True, tag=True):
     zygote_memory_mb: float
 
 
-Answer = Started | CheckFinished | Finished | Stale | Status
+Answer = Started | CheckFinished | Tried | Finished | Stale | Status

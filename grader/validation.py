@@ -1,7 +1,8 @@
 """`grader validate`: proves that a drill's hidden tests accept what is right and reject what is wrong.
 
-Everything goes through the engine as a learner's answer would: the reference on several seeds, the stub, every known
-mistake, every listed equivalent, and every automatic mutant of the reference.
+What has to pass goes through the engine as a learner's answer would: the reference, every equivalent, and the stub.
+Known mistakes, automatic mutants of the reference, and further seeds of everything are tried without a wall
+(grader/engine/trials.py), which is some twenty times faster.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from grader.checking import run
 from grader.errors import BadInput
 from grader.mutants import Mutant, diff, mutants
 from grader.requests import request_for
-from grader.results import SCHEMA, Request, Result
+from grader.results import SCHEMA, Event, Request, Result, Trial, Tried
 from grader.session import Session
 
 WORKERS = os.cpu_count() or 1
 FIRST_SEED = 1000
+GRADED_REFERENCES = 3  # seeds on which the reference is graded behind the wall; its durations are the median of these
+BATCH = 16  # trials for which the hidden tests are collected once
 MUTANTS_FILE = "mutants.toml"
 # Of the time that a check is given, the most that the reference may take: an honest answer may be slower than it.
 SHARE_OF_BUDGET = 0.5
@@ -65,12 +68,12 @@ class DrillProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(NamedTuple):
-    """One grading, and what its result has to be: `judge` gives the proof, or the hole."""
+    """One grading or trial, and what has to become of it: `judge` gives the proof, or the hole."""
 
     kind: str
     name: str
-    request: Request
-    judge: Callable[[Result], Proof]
+    what: Request | Trial
+    judge: Callable[[Tried], Proof]
 
 
 class Plan(NamedTuple):
@@ -147,23 +150,67 @@ def prove(
     proofs = [Proof(kind="folder", name=problem.file.name, problem=str(problem)) for problem in drill.verify()]
     proofs = proofs or [Proof(kind="folder", name=drill.folder.name)]
     jobs = list(_jobs(drill, plan))
-    results: list[Result | None] = [None] * len(jobs)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        places = {pool.submit(run, job.request, True, _ignore): i for i, job in enumerate(jobs)}
-        for done, future in enumerate(as_completed(places), 1):
-            results[places[future]] = future.result()
-            progress(done, len(jobs))
-    graded = [(job, result) for job, result in zip(jobs, results, strict=True) if result is not None]
-    proofs += _merged([job.judge(result) for job, result in graded])
-    references = [result for job, result in graded if job.kind == "reference"]
+    tried, references = _run_jobs(drill, jobs, progress)
+    proofs += _merged([job.judge(found) for job, found in zip(jobs, tried, strict=True)])
     slowest = _slowest(references)
     proofs += _over_budget(drill, slowest)
     return DrillProof(
         drill=drill.slug,
-        checks=len(references[0].checks),
+        checks=len(slowest),
         slowest_ms=max(slowest.values(), default=0.0),
         seconds=round(time.monotonic() - started, 1),
         proofs=proofs,
+    )
+
+
+def _run_jobs(drill: Drill, jobs: list[Job], progress: Callable[[int, int], None]) -> tuple[list[Tried], list[Result]]:
+    """What became of each job, and the gradings of the reference."""
+    found: dict[int, Tried] = {}
+    graded: dict[int, Result] = {}
+
+    def grade(place: int, request: Request) -> None:
+        graded[place] = run(request, True, _ignore)
+        found[place] = _as_tried(graded[place])
+
+    def attempt(places: dict[int, Trial]) -> None:
+        found.update(zip(places, _try(drill, list(places.values())), strict=True))
+
+    trials = [(i, job.what) for i, job in enumerate(jobs) if isinstance(job.what, Trial)]
+    with ThreadPoolExecutor(WORKERS) as pool:  # the gradings first: they take longest
+        waiting = [pool.submit(grade, i, job.what) for i, job in enumerate(jobs) if isinstance(job.what, Request)]
+        for start in range(0, len(trials), BATCH):
+            waiting.append(pool.submit(attempt, dict(trials[start : start + BATCH])))
+        for future in as_completed(waiting):
+            future.result()
+            progress(len(found), len(jobs))
+    return [found[i] for i in range(len(jobs))], [graded[i] for i in graded if jobs[i].kind == "reference"]
+
+
+def _try(drill: Drill, trials: list[Trial]) -> list[Tried]:
+    """Run trials, one after the other; one that the engine has not told about is an error."""
+    request = _request(drill, drill.solution_source.encode(), drill.solution)
+    found: dict[int, Tried] = {}
+
+    def take(event: Event) -> None:
+        if isinstance(event, Tried):
+            found[event.index] = event
+
+    result = run(msgspec.structs.replace(request, trials=trials), True, take)
+    untold = Tried(index=-1, verdict="error", message=result.problem or "the engine did not say")
+    return [found.get(i, untold) for i in range(len(trials))]
+
+
+def _as_tried(result: Result) -> Tried:
+    """A grading, seen as the trials are."""
+    failures = result.failures
+    reasons = [f"{c.id}: {c.message.splitlines()[0]}" for c in failures[:3] if c.message]
+    return Tried(
+        index=0,
+        verdict=result.verdict,
+        check=failures[0].id if failures else "",
+        message=result.problem or "; ".join(reasons),
+        named=[diagnosis.mistake for diagnosis in result.diagnosis],
+        passed=[check.id for check in result.checks if check.outcome == "passed"],
     )
 
 
@@ -196,31 +243,36 @@ def _over_budget(drill: Drill, durations: dict[str, float]) -> Iterator[Proof]:
 
 
 def _jobs(drill: Drill, plan: Plan) -> Iterator[Job]:
-    solution, path = drill.solution_source.encode(), str(drill.solution)
+    solution = drill.solution_source.encode()
     for seed in range(FIRST_SEED, FIRST_SEED + plan.reference):
-        request = request_for(drill, solution, path, seed=seed, diagnose=False, reuse_runner=seed > FIRST_SEED)
-        yield _job("reference", f"seed {seed}", request, _must_pass)
+        what: Request | Trial = Trial(source=solution, seed=seed)
+        if seed < FIRST_SEED + GRADED_REFERENCES:
+            what = _request(drill, solution, drill.solution, seed)
+        yield _job("reference", f"seed {seed}", what, _must_pass)
     stub = drill.folder / "stub.py"
-    yield _job("stub", "stub.py", request_for(drill, stub.read_bytes(), str(stub), seed=FIRST_SEED), _no_check_passes)
+    yield _job("stub", "stub.py", _request(drill, stub.read_bytes(), stub), _no_check_passes)
     for mistake in read_stand_ins(drill.folder / "mistakes.py"):
-        yield _job("mistake", mistake.name, stand_in_request(drill, mistake), _must_be_named)
-        for seed in range(FIRST_SEED + 1, FIRST_SEED + plan.mistakes):
-            request = msgspec.structs.replace(stand_in_request(drill, mistake, seed), diagnose=False, fail_fast=True)
-            yield _job("mistake", mistake.name, request, _must_fail)
+        place = (mistake.file, mistake.name)
+        for seed in range(FIRST_SEED, FIRST_SEED + plan.mistakes):
+            first = seed == FIRST_SEED
+            trial = Trial(source=solution, seed=seed, stand_in=place, diagnose=first)
+            yield _job("mistake", mistake.name, trial, _must_be_named if first else _must_fail)
     for equivalent in read_stand_ins(drill.folder / "equivalents.py"):
-        for seed in range(FIRST_SEED, FIRST_SEED + plan.equivalents):
-            yield _job("equivalent", equivalent.name, stand_in_request(drill, equivalent, seed), _must_pass)
+        yield _job("equivalent", equivalent.name, stand_in_request(drill, equivalent), _must_pass)
+        place = (equivalent.file, equivalent.name)
+        for seed in range(FIRST_SEED + 1, FIRST_SEED + plan.equivalents):
+            yield _job("equivalent", equivalent.name, Trial(source=solution, seed=seed, stand_in=place), _must_pass)
     if plan.mutants:
         yield from _mutant_jobs(drill)
 
 
-def _job(kind: str, name: str, request: Request, problem: Callable[[str, Result], str]) -> Job:
-    def judge(result: Result) -> Proof:
-        found = problem(name, result)
-        where = f" (seed {request.seed})" if found and kind != "reference" else ""
+def _job(kind: str, name: str, what: Request | Trial, problem: Callable[[str, Tried], str]) -> Job:
+    def judge(tried: Tried) -> Proof:
+        found = problem(name, tried)
+        where = f" (seed {what.seed})" if found and kind != "reference" else ""
         return Proof(kind=kind, name=name, problem=found + where)
 
-    return Job(kind, name, request, judge)
+    return Job(kind, name, what, judge)
 
 
 def _mutant_jobs(drill: Drill) -> Iterator[Job]:
@@ -233,23 +285,20 @@ def _mutant_jobs(drill: Drill) -> Iterator[Job]:
             "Copy the name from the report of `grader validate`, or remove the entry.",
         )
     for mutant in made:
-        request = request_for(
-            drill, mutant.source.encode(), str(drill.solution), seed=FIRST_SEED, diagnose=False, fail_fast=True,
-            reuse_runner=True,
-        )  # fmt: skip
-        yield Job("mutant", mutant.name, request, _mutant_judge(drill, mutant, listed.get(mutant.name)))
+        trial = Trial(source=mutant.source.encode(), seed=FIRST_SEED)
+        yield Job("mutant", mutant.name, trial, _mutant_judge(drill, mutant, listed.get(mutant.name)))
 
 
-def _mutant_judge(drill: Drill, mutant: Mutant, reason: str | None) -> Callable[[Result], Proof]:
+def _mutant_judge(drill: Drill, mutant: Mutant, reason: str | None) -> Callable[[Tried], Proof]:
     """A mutant is rejected, or listed as equivalent with a reason; not both."""
 
-    def judge(result: Result) -> Proof:
+    def judge(tried: Tried) -> Proof:
         problem, shown = "", ""
-        if result.verdict == "error":
-            problem = f"error: {result.problem}"
-        elif result.verdict == "failed" and reason is not None:
-            problem = f"is listed in {MUTANTS_FILE} as equivalent, and is rejected by {result.failures[0].id}"
-        elif result.verdict == "passed" and reason is None:
+        if tried.verdict == "error":
+            problem = f"error: {tried.message}"
+        elif tried.verdict == "failed" and reason is not None:
+            problem = f"is listed in {MUTANTS_FILE} as equivalent, and is rejected by {tried.check}"
+        elif tried.verdict == "passed" and reason is None:
             problem = "survives"
             shown = diff(drill.solution_source, mutant, drill.solution.name)
         return Proof(kind="mutant", name=mutant.name, problem=problem, diff=shown, reason=reason or "")
@@ -276,37 +325,33 @@ def equivalent_mutants(drill: Drill) -> dict[str, str]:
 
 def stand_in_request(drill: Drill, stand_in: StandInName, seed: int = FIRST_SEED) -> Request:
     """The request to grade the reference with one of its names replaced."""
-    source = drill.solution_source.encode()
-    request = request_for(drill, source, str(drill.solution), seed=seed, reuse_runner=True)
-    return msgspec.structs.replace(request, stand_in=(stand_in.file, stand_in.name))
+    request = _request(drill, drill.solution_source.encode(), drill.solution, seed)
+    return msgspec.structs.replace(request, stand_in=(stand_in.file, stand_in.name), diagnose=True)
 
 
-def _must_pass(_name: str, result: Result) -> str:
-    if result.verdict == "passed":
-        return ""
-    return f"{result.verdict}: {result.problem or _reasons(result)}"
+def _request(drill: Drill, source: bytes, path: Path, seed: int = FIRST_SEED) -> Request:
+    """A grading by one process: as many of them run at a time as there are cores."""
+    return request_for(drill, source, str(path), seed=seed, diagnose=False, workers=1)
 
 
-def _no_check_passes(_name: str, result: Result) -> str:
-    passed = [check.id for check in result.checks if check.outcome == "passed"]
-    if result.verdict == "error":
-        return f"error: {result.problem}"
-    return f"passes {', '.join(passed)}" if passed else ""
+def _no_check_passes(_name: str, tried: Tried) -> str:
+    if tried.verdict == "error":
+        return f"error: {tried.message}"
+    return f"passes {', '.join(tried.passed)}" if tried.passed else ""
 
 
-def _must_be_named(name: str, result: Result) -> str:
-    if result.verdict != "failed":
-        return "is not rejected" if result.verdict == "passed" else f"error: {result.problem}"
-    named = [diagnosis.mistake for diagnosis in result.diagnosis]
-    return "" if name in named else f"is diagnosed as {', '.join(named) or 'nothing'}"
+def _must_pass(_name: str, tried: Tried) -> str:
+    return "" if tried.verdict == "passed" else f"{tried.verdict}: {tried.check}: {tried.message}"
 
 
-def _must_fail(_name: str, result: Result) -> str:
-    return {"passed": "is not rejected", "failed": ""}.get(result.verdict, f"error: {result.problem}")
+def _must_be_named(name: str, tried: Tried) -> str:
+    if tried.verdict == "failed":
+        return "" if name in tried.named else f"is diagnosed as {', '.join(tried.named) or 'nothing'}"
+    return _must_fail(name, tried)
 
 
-def _reasons(result: Result) -> str:
-    return "; ".join(f"{check.id}: {check.message.splitlines()[0]}" for check in result.failures[:3] if check.message)
+def _must_fail(_name: str, tried: Tried) -> str:
+    return {"passed": "is not rejected", "failed": ""}.get(tried.verdict, f"error: {tried.message}")
 
 
 def _print(proof: DrillProof) -> None:

@@ -10,6 +10,7 @@ import copy
 import functools
 import itertools
 import linecache
+import random
 import sys
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, TracebackType
@@ -346,6 +347,13 @@ _OPERATIONS: dict[str, _Operation] = {
     "copy": lambda o, name, a, k: copy.deepcopy(o),
     "is_instance": lambda o, name, a, k: isinstance(a[0], o),
 }
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that code may draw from without saying so."""
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed also asks for every kind of accelerator
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 def open_module(load: Load) -> tuple[ModuleType, Executor]:

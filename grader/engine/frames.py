@@ -63,6 +63,11 @@ class FrameReader:
         self._sock = sock
         self._buffer = bytearray()
 
+    @property
+    def pending(self) -> bool:
+        """Whether (a part of) the next frame has been read already: then no poll tells of it."""
+        return bool(self._buffer)
+
     def receive(self, wait: Callable[[], None] | None = None) -> tuple[bytes, bytearray]:
         """One frame. `wait`, called before each read, returns when there is something to read, or raises.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from grader.engine.remote import Runner
 
 CAP = 8192  # characters of a whole run
@@ -23,6 +25,21 @@ def clean(raw: bytes) -> str:
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
+class Printed(msgspec.Struct, frozen=True):
+    """What one runner printed. `lost`: bytes of it that were not kept."""
+
+    text: str = ""
+    lost: int = 0
+
+
+def printed(runner: Runner) -> Printed:
+    """Take what a runner has printed since it was last asked."""
+    text, lost = clean(bytes(runner.output)), runner.printed - len(runner.output)
+    runner.output.clear()
+    runner.printed = 0
+    return Printed(text[:CAP], lost + len(text[CAP:]))
+
+
 class Collector:
     """Gathers the output of a run's runners, in order, up to CAP."""
 
@@ -31,21 +48,12 @@ class Collector:
         self._length = 0
         self._lost = 0
 
-    def add(self, runner: Runner) -> None:
-        """Take what a runner has printed since it was last asked."""
-        text = clean(bytes(runner.output))
-        self._lost += runner.printed - len(runner.output)
-        self.skip(runner)
+    def add(self, part: Printed) -> None:
         room = max(0, CAP - self._length)
-        self._lost += max(0, len(text) - room)
-        if text[:room]:
-            self._parts.append(text[:room])
+        self._lost += part.lost + max(0, len(part.text) - room)
+        if part.text[:room]:
+            self._parts.append(part.text[:room])
             self._length += len(self._parts[-1])
-
-    def skip(self, runner: Runner) -> None:
-        """Forget what a runner has printed so far."""
-        runner.output.clear()
-        runner.printed = 0
 
     def text(self) -> str:
         tail = f"\n… and about {self._lost} more characters" if self._lost else ""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import msgspec
-import numpy as np
-import torch
 
 from grader import authoring
-from grader.engine.executor import fill_module, open_module
+from grader.engine.executor import fill_module, open_module, seed_everything
 from grader.engine.impl import Impl, Recorded
 from grader.engine.messages import Load
 from grader.engine.remote import Local
@@ -30,9 +27,7 @@ class Reference:
         """A freshly loaded reference, with `mistake` in the place of what it replaces."""
         seed, load = self._request.seed, self._load()
         module, executor = open_module(load)
-        torch.default_generator.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
+        seed_everything(seed)
         fill_module(module, load)
         if mistake is not None:
             authoring.bind_solution(self._unpatched)

@@ -214,11 +214,6 @@ class Runner:
         reply, payload = self._receive(self._send(body, buffers))
         return self._checked(reply), payload
 
-    @property
-    def healthy(self) -> bool:
-        """Whether it has kept to the rules so far."""
-        return self._fault is None
-
     def allow(self, seconds: float) -> None:
         """Change how long the check may take."""
         self._watch.allowance = seconds
@@ -240,6 +235,13 @@ class Runner:
         """End the runner; what it printed stays in `output`."""
         self._drain()
         self._parent.kill(self._pid)
+        self._data.close()
+        if self._output_fd >= 0:
+            os.close(self._output_fd)
+            self._output_fd = -1
+
+    def let_go(self) -> None:
+        """In a process forked from the owner's: close the descriptors, and leave the runner alone."""
         self._data.close()
         if self._output_fd >= 0:
             os.close(self._output_fd)

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import socket
 import sys
 from typing import Any, NoReturn
 
 import msgspec
-import numpy as np
-import torch
 
 from grader.engine import executor, rehearsal, sandbox, traps
 from grader.engine.frames import Closed, FrameReader, send_frame
@@ -71,7 +68,7 @@ def _serve(data: socket.socket) -> NoReturn:
 
 def _load(data: socket.socket, nonce: int, request: Load) -> executor.Executor:
     """Run the learner's source. Its failure is the answer to the Load."""
-    _seed(request.seed)
+    executor.seed_everything(request.seed)
     sys.argv = [request.filename]
     module, loaded = executor.open_module(request)
     reply: ReplyBody
@@ -84,12 +81,6 @@ def _load(data: socket.socket, nonce: int, request: Load) -> executor.Executor:
         reply = Forbidden(traps.hits[0])
     _answer(data, nonce, reply, [])
     return loaded
-
-
-def _seed(seed: int) -> None:
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed also asks for every kind of accelerator
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
 
 
 def _answer(data: socket.socket, nonce: int, reply: ReplyBody, buffers: list[memoryview]) -> None:

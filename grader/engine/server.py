@@ -195,10 +195,16 @@ class Server:
         """Grade one request in this process, sending events to the client until there is a result."""
         from grader.engine.judge import Judge, terms_of
         from grader.engine.remote import Cancelled, EngineFault, Zygote
+        from grader.engine.trials import Trials
 
         try:
-            zygote = Zygote.open(self._control, terms_of(request))
-            Judge(request, zygote, lambda event: _send(client, event), client).grade()
+            if request.trials:
+                Trials(request, lambda event: _send(client, event)).run()
+                return
+            terms = terms_of(request)
+            Judge(
+                request, lambda: Zygote.open(self._control, terms), lambda event: _send(client, event), client
+            ).grade()
         except (Cancelled, Closed):
             return
         except Exception as error:

@@ -99,6 +99,37 @@ def test_two_clients_at_once_do_not_mix(runtime):
     assert {n: r.verdict for n, r in results.items()} == {0: "passed", 1: "failed", 2: "passed", 3: "failed"}
 
 
+TALKATIVE = """
+
+print("loaded")
+
+def rms_norm(x, weight=None, eps=1e-6):
+    print(tuple(x.shape))
+    y = x.double() / (x.double().square().mean(-1, keepdim=True).sqrt() + eps)
+    return (y if weight is None else y * weight).to(x.dtype)
+"""
+
+
+def test_the_result_is_the_same_however_many_processes_share_the_checks():
+    def result(workers: int) -> Result:
+        asked = msgspec.structs.replace(request(TALKATIVE), seed=7, workers=workers)
+        found = grade(asked)
+        checks = [msgspec.structs.replace(check, duration_ms=0.0) for check in found.checks]
+        return msgspec.structs.replace(found, duration_ms=0.0, checks=checks)
+
+    alone = result(1)
+    assert alone.verdict == "failed" and alone.output.startswith("loaded\n(1, 2)") and alone.diagnosis
+    assert result(2) == alone and result(4) == alone
+
+
+def test_a_run_ends_soon_when_every_check_hangs_in_every_process():
+    results = [grade(msgspec.structs.replace(request(HANG), workers=workers)) for workers in (1, 4)]
+    for found in results:
+        outcomes = [check.outcome for check in found.checks]
+        assert set(outcomes) <= {"timeout", "passed"} and outcomes.count("timeout") > 10
+        assert found.duration_ms < 1000 * request().limits.run_seconds
+
+
 def test_a_server_of_other_code_says_so_and_is_replaced(runtime, monkeypatch):
     grade(request())
     old = client.status()

@@ -107,6 +107,14 @@ def return_large_blocks() -> None:
         _libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM)
 
 
+def bound_memory(memory_mb: int) -> None:
+    """Bound this process's address space to what is mapped now and `memory_mb` more (Linux)."""
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        bound = pages * resource.getpagesize() + (memory_mb << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+
+
 def _mapped_bytes() -> int:
     """Address space in use. Read from a descriptor opened before Landlock shut /proc."""
     if _statm is None:
