@@ -251,6 +251,20 @@ def largest_tensor(function: Callable[..., Any], *args: Any, **kwargs: Any) -> t
     return value, largest.elements
 
 
+def seeded(seed: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Tensor]:
+    """(function(*args, **kwargs), torch's global random state afterwards), called with that state seeded.
+
+    The global state is the one that the learner's code sees. A call that leaves it alone gives
+    `torch.Generator().manual_seed(seed).get_state()` back. The result carries no gradient.
+    """
+    behind_the_wall = getattr(type(function), "__seeded_call__", None)
+    if behind_the_wall is not None:
+        value, state = behind_the_wall(function, seed, *args, **kwargs)
+        return value, state
+    torch.default_generator.manual_seed(seed)
+    return function(*args, **kwargs), torch.default_generator.get_state()
+
+
 def noncontiguous(t: Tensor) -> Tensor:
     """The same values with other strides: every second element of a larger, transposed storage."""
     if t.dim() == 0:

@@ -102,10 +102,15 @@ class Checker:
         self._zygote.order(AHEAD)
         self._start_loading()
 
-    def first_load(self) -> tuple[Ready, ReplyBody]:
-        """How the wall stands, and what became of the source. Raises RunnerFault."""
+    def first_load(self) -> ReplyBody:
+        """What became of the source. Raises RunnerFault."""
         self._asked = self._loading[0].finish_load()
-        return self._asked
+        return self._asked[1]
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """How the first runner's wall stands, also if the source was refused while it was loaded."""
+        return self._loading[0].layers
 
     def load_output(self) -> Printed:
         """What the source printed when it was loaded first. What it prints in later runners is the same."""

@@ -21,7 +21,7 @@ from grader.engine.impl import Recorded
 from grader.engine.messages import Ask, Grads, Ok, Raised
 from grader.engine.plugin import Plugin
 from grader.engine.reference import Reference
-from grader.engine.values import Decoder, Handle, Shared
+from grader.engine.values import ArrayRef, Decoder, Handle, TensorRef
 from grader.results import Diagnosis
 from grader.testing import UNIT_ROUNDOFF, tolerance
 
@@ -94,7 +94,7 @@ def _values(record: Recorded) -> list[Any]:
     return [
         value,
         grads,
-        [(ref.index, changes.decode(ref)) for ref in record.reply.changed if isinstance(ref, Shared)],
+        [(ref.index, changes.decode(ref)) for ref in record.reply.changed if isinstance(ref, TensorRef | ArrayRef)],
     ]
 
 
@@ -102,7 +102,7 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return isinstance(a, Tensor) and isinstance(b, Tensor) and _same_tensor(a, b)
     if isinstance(a, torch.Generator) and isinstance(b, torch.Generator):
-        return torch.equal(a.get_state(), b.get_state())  # as far along as the other
+        return True  # how many numbers were drawn, or in which order, is not the mistake: what came of them is
     if isinstance(a, float) and isinstance(b, float | int):
         return a == b or (a != a and b != b) or abs(a - b) <= tolerance(torch.float64, TERMS, max(abs(a), abs(b)))
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):

@@ -196,7 +196,7 @@ class Executor:
         """Parameters whose value is no longer what the judge knows (load_state_dict, .double(), ...)."""
         news = []
         for ident, (parameter, known) in list(self._parameters.items()):
-            now = parameter.detach()
+            now = parameter.detach()  # not its version: a change of .data does not count there
             if now.dtype != known.dtype or now.shape != known.shape or not _same_bytes(now, known):
                 self._parameters[ident] = (parameter, now.clone())
                 ref = encoder.encode(now)
@@ -329,6 +329,11 @@ def _measure(function: Any, _name: str, args: list[Any], kwargs: dict[str, Any])
     return value, largest.elements
 
 
+def _seeded(function: Any, seed: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, Tensor]:
+    torch.default_generator.manual_seed(int(seed))
+    return function(*args, **kwargs), torch.default_generator.get_state()
+
+
 _Operation = Callable[[Any, str, list[Any], dict[str, Any]], Any]
 _OPERATIONS: dict[str, _Operation] = {
     "get": lambda o, name, a, k: getattr(o, name),
@@ -337,6 +342,7 @@ _OPERATIONS: dict[str, _Operation] = {
     "call": lambda o, name, a, k: o(*a, **k),
     "method": lambda o, name, a, k: getattr(o, name)(*a, **k),
     "measure": _measure,
+    "seeded": _seeded,
     "len": lambda o, name, a, k: len(o),
     "iter": lambda o, name, a, k: iter(o),
     "next": lambda o, name, a, k: next(o),

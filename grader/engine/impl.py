@@ -338,6 +338,10 @@ class RemoteObject:
         """For `grader.testing.largest_tensor`: (result, elements of the largest tensor made)."""
         return self._impl.ask("measure", self._handle, "", args, kwargs)
 
+    def __seeded_call__(self, seed: int, *args: Any, **kwargs: Any) -> Any:
+        """For `grader.testing.seeded`: (result, state of the learner's side's global generator)."""
+        return self._impl.ask("seeded", self._handle, str(seed), args, kwargs)
+
     def __len__(self) -> int:
         return int(self._impl.ask("len", self._handle))
 

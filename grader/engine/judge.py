@@ -177,12 +177,12 @@ class Judge:
     def _refuse_all(self, checker: Checker) -> bool:
         """Load the source once; if that fails, or if it uses what is ruled out, no check needs to run."""
         try:
-            ready, reply = checker.first_load()
+            reply = checker.first_load()
         except RunnerFault as fault:
             return self._give_all(fault.outcome, explain_load(fault))
         finally:
+            self._layers = checker.layers
             self._output.add(checker.load_output())
-        self._layers = ready.layers
         if isinstance(reply, Raised):
             self._problem = explain_load(reply, self._request)
             return self._give_all("not_run", "")

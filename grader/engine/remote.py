@@ -197,6 +197,11 @@ class Runner:
         self._watch.restart()
         return ready, self._checked(reply)
 
+    @property
+    def layers(self) -> dict[str, str]:
+        """The layers of its wall, once it has told."""
+        return {} if self._ready is None else self._ready.layers
+
     def _is_ready(self) -> Ready:
         """A runner's first word. Until then it has run none of the learner's code."""
         try:

@@ -151,7 +151,7 @@ class Encoder:
         if isinstance(value, int):
             value = int(value)
             return value if -(2**63) <= value < 2**63 else Named("bigint", hex(value))
-        if isinstance(value, Tensor | np.ndarray | torch.Generator):
+        if isinstance(value, _SHARED):
             return self._shared(value)
         return self._container(value, depth) if isinstance(value, _CONTAINERS) else self._small(value)
 
@@ -202,17 +202,18 @@ class Encoder:
         if t.layout != torch.strided or t.device.type != "cpu" or t.dtype not in DTYPE_NAMES or t.is_nested:
             return self._opaque(t)
         flags = (t.requires_grad, t.is_leaf, -1 if isinstance(t, torch.nn.Parameter) else 0)
-        plain = t.detach().as_subclass(Tensor).resolve_conj().resolve_neg()
-        if self._compact and not _dense(plain):
+        plain = t.detach()
+        if type(plain) is not Tensor:
+            plain = plain.as_subclass(Tensor)
+        if plain.is_conj() or plain.is_neg():
+            plain = plain.resolve_conj().resolve_neg()
+        if self._compact and not plain.is_contiguous() and not _dense(plain):
             plain = plain.contiguous()
-        shape, stride, size = list(plain.shape), list(plain.stride()), plain.element_size()
-        extent = 1 + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) if plain.numel() else 0
-        window = torch.empty(0, dtype=torch.uint8).set_(
-            plain.untyped_storage(), plain.storage_offset() * size, (extent * size,), (1,)
-        )
-        start = self._append(window.numpy().data)
+        window = _window(plain)
+        start = self._append(window)
         self.seen.append(t)
-        return TensorRef(len(self.seen) - 1, DTYPE_NAMES[plain.dtype], shape, stride, 0, start, extent * size, *flags)
+        shape, stride = list(plain.shape), list(plain.stride())
+        return TensorRef(len(self.seen) - 1, DTYPE_NAMES[plain.dtype], shape, stride, 0, start, len(window), *flags)
 
     def _array(self, a: np.ndarray, *, scalar: bool) -> Value:
         flat = np.ascontiguousarray(a)
@@ -234,9 +235,21 @@ _KINDS = (
     ("size", torch.Size), ("tuple", tuple), ("list", list), ("frozenset", frozenset), ("set", set),
 )  # fmt: skip
 _CONTAINERS = (tuple, list, set, frozenset, dict)
+_SHARED = (Tensor, np.ndarray, torch.Generator)
 _BUILD: dict[str, Callable[[list[Any]], Any]] = {
     "size": torch.Size, "tuple": tuple, "list": list, "set": set, "frozenset": frozenset,
 }  # fmt: skip
+
+
+def _window(t: Tensor) -> memoryview:
+    """The bytes from a tensor's first element to its last, as they lie in memory (no copy)."""
+    if t.is_contiguous():
+        return t.reshape(-1).view(torch.uint8).numpy().data
+    size = t.element_size()
+    extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)) if t.numel() else 0
+    window = torch.empty(0, dtype=torch.uint8)
+    window.set_(t.untyped_storage(), t.storage_offset() * size, (extent * size,), (1,))
+    return window.numpy().data
 
 
 def _dense(t: Tensor) -> bool:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from checks import ROOT, check_source, solution
+from checks import ROOT, check_source, grader, solution
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the wall is Linux's")
 
@@ -127,3 +127,9 @@ def test_nothing_is_left_and_the_next_check_is_right(tmp_path):
         # A runner in the pool waits in recv and has used next to no time; one that was forgotten would not.
         cpu = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         assert int(cpu[11]) + int(cpu[12]) < 200, f"process {pid} is busy or was"
+
+
+def test_a_file_refused_while_it_is_loaded_does_not_lower_the_isolation(tmp_path):
+    ran = check_source(tmp_path, "rmsnorm", "import solutions.rmsnorm\n")
+    assert ran.code == 1 and set(ran.outcomes.values()) == {"forbidden"}
+    assert ran.result["isolation"] == grader("check", "rmsnorm", "--solution", "--json").result["isolation"]

@@ -12,7 +12,7 @@ from torch import nn
 
 from grader.engine.impl import Missing, NotSendable, RemoteError
 from grader.engine.remote import RunnerFault
-from grader.testing import largest_tensor
+from grader.testing import largest_tensor, seeded
 
 HEAD = "import torch\nfrom torch import nn\n"
 
@@ -440,3 +440,31 @@ def test_a_modules_own_method_of_a_usual_name_is_called(behind):
         HEAD + "class M(nn.Module):\n    def eval(self): return 'mine'\n    def forward(self): return self.training"
     )
     assert behind(source).M().eval() == "mine" and behind(source).M()() is True
+
+
+DRAWS = """
+import torch
+def draws(n): return torch.rand(n)
+def draws_from(n, generator): return torch.rand(n, generator=generator)
+"""
+
+
+def test_the_global_random_state_is_seeded_and_told(behind):
+    impl, fresh = behind(DRAWS), torch.Generator().manual_seed(5)
+    untouched = fresh.get_state()
+    first, after = seeded(5, impl.draws, 3)
+    assert torch.equal(first, torch.rand(3, generator=fresh)) and torch.equal(after, fresh.get_state())
+    assert torch.equal(seeded(5, impl.draws, 3)[0], first)
+    own = torch.Generator().manual_seed(1)
+    assert torch.equal(seeded(5, impl.draws_from, 3, own)[1], untouched)
+    assert not torch.equal(own.get_state(), torch.Generator().manual_seed(1).get_state())
+
+
+def test_the_global_random_state_in_this_process():
+    state = torch.default_generator.get_state()
+    try:
+        value, after = seeded(5, lambda: torch.rand(2))
+        assert torch.equal(value, torch.rand(2, generator=torch.Generator().manual_seed(5)))
+        assert torch.equal(after, torch.default_generator.get_state())
+    finally:
+        torch.default_generator.set_state(state)
