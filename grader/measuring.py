@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
@@ -31,6 +32,8 @@ class LargestTensor(TorchFunctionMode):
 
 
 def _stored(tensor: Tensor) -> int:
+    while torch._C._functorch.is_batchedtensor(tensor):  # under vmap: of all the batch
+        tensor = torch._C._functorch.get_unwrapped(tensor)
     with contextlib.suppress(NotImplementedError, RuntimeError):  # sparse tensors have no storage
         return tensor.untyped_storage().nbytes() // tensor.element_size()
     return tensor.numel()

@@ -524,17 +524,25 @@ def test_no_tensor_holds_all_pairs(impl, gen):
     which two ranges of positions give by comparison. A mask of all positions that is sliced for each block is as large
     as the score matrix.
     """
-    n_queries, n_keys = 47, 53
-    for lead, block_size, causal in (((), 8, False), ((), 8, True), ((2,), 5, True)):
-        q, k, v = (normal(gen, *lead, n, 2) for n in (n_queries, n_keys, n_keys))
-        sizes = f"Lq = {n_queries}, Lk = {n_keys}, block_size={block_size}, causal={causal}"
+    for lead, n_queries, n_keys, d, block_size, causal, dtype in (
+        ((), 48, 40, 2, 8, False, F32),
+        ((), 47, 53, 2, 8, True, F32),
+        ((2,), 47, 53, 2, 16, True, F32),
+        ((1, 2), 24, 24, 2, 8, True, F64),
+        ((), 41, 19, 2, 6, True, F16),
+        ((3,), 12, 13, 1, 4, False, BF16),
+        ((), 47, 53, 1, 30, False, F32),
+    ):
+        q, k, v = (normal(gen, *lead, n, d, dtype=dtype) for n in (n_queries, n_keys, n_keys))
+        for t in (q, k, v):
+            t.requires_grad_(block_size == 8)
+        sizes = f"Lq = {n_queries}, Lk = {n_keys}, block_size={block_size}, causal={causal}, {short(dtype)}"
         result, largest = largest_tensor(impl.flash_attention, q, k, v, block_size=block_size, causal=causal)
-        assert_close(
-            items(result, 2, sizes)[0], dense(q, k, v, causal)[0], terms=n_keys, magnitude=16.0, what=f"output, {sizes}"
-        )
-        if largest >= n_queries * n_keys:
+        assert_tensor(items(result, 2, sizes)[0], shape=q.shape, dtype=dtype, what=f"output, {sizes}")
+        pairs = math.prod(lead) * n_queries * n_keys
+        if largest >= pairs:
             raise Mismatch(
-                f"{sizes}: a tensor of {largest} elements was made, where Lq x Lk = {n_queries * n_keys}\n"
+                f"{sizes}: a tensor of {largest} elements was made, where all queries times all keys are {pairs}\n"
                 "  Make the scores and the mask of one block at a time"
             )
 

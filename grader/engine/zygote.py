@@ -243,7 +243,7 @@ def warm_up() -> None:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     limits.die_with_parent()
-    limits.return_large_blocks()
+    limits.economise_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warm_up()
     gc.collect()

@@ -414,6 +414,8 @@ def tiled(x, block):
     return torch.cat([x[i : i + block, None].mul(x[i : i + block]).sum(-1) for i in range(0, len(x), block)])
 def expanded(x):
     return x.expand(100, len(x))[3]
+def mapped(x):
+    return torch.vmap(lambda row: row * x)(x[:, None]).sum(-1)
 def refuses(x):
     raise ValueError("no")
 """
@@ -425,6 +427,7 @@ def test_the_largest_tensor_made_is_told(behind):
     value, largest = largest_tensor(impl.tiled, x, block=4)
     assert torch.equal(value, impl.tiled(x, 4)) and largest == 16
     assert largest_tensor(impl.expanded, x)[1] == 12  # 1200 elements by shape, 12 in memory
+    assert largest_tensor(impl.mapped, x)[1] == 144  # 12 at a time, for all of vmap's batch
     with pytest.raises(ValueError, match="no"):
         largest_tensor(impl.refuses, x)
 

@@ -369,3 +369,15 @@ def test_memory_that_is_free_does_not_count(wall):
             return len(kept)
     """
     assert wall.load(source, memory_mb=32).f() == 200
+
+
+def test_threads_work_in_little_memory(wall):
+    source = """
+        import torch
+        from concurrent.futures import ThreadPoolExecutor
+        def f(n):
+            with ThreadPoolExecutor(n) as pool:
+                parts = pool.map(lambda i: torch.ones(4096) * i, range(4 * n))
+                return sum(float(part[0]) for part in parts)
+    """
+    assert wall.load(source, memory_mb=32).f(8) == sum(range(32))

@@ -9,6 +9,7 @@ import resource
 import signal
 import struct
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +17,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 _LAST_CAP = Path("/proc/sys/kernel/cap_last_cap")
 MAX_DESCRIPTORS = 64
-_M_MMAP_THRESHOLD = -3
-MAPPED_FROM = 64 << 10  # bytes
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+MAPPED_FROM = 64 << 10  # bytes: a block of this size is mapped by itself, and unmapped when it is freed
+THREAD_STACK = 1 << 20  # bytes
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -97,14 +99,16 @@ def set_rlimits(memory_mb: int, cpu_seconds: int) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def return_large_blocks() -> None:
-    """Have malloc map every large block by itself and unmap it when it is freed (glibc).
+def economise_memory() -> None:
+    """Make address space follow what the code holds, for the limit of it to mean what a drill says.
 
-    It would otherwise raise that size to 32 MiB as it goes. Blocks that live long, between others that do not, would
-    then hold address space that nothing uses, and code that keeps within the limit would run into it.
+    glibc would keep large blocks when they are freed, as holes between those that stay, and would set aside 64 MiB for
+    each thread's blocks and 8 MiB for its stack.
     """
+    threading.stack_size(THREAD_STACK)
     if sys.platform == "linux" and hasattr(_libc, "mallopt"):
         _libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM)
+        _libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def bound_memory(memory_mb: int) -> None:
