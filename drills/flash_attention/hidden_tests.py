@@ -208,6 +208,8 @@ def test_block_obeys_its_mask(impl, gen):
     for shape in ((4, 5), (5,), (3, 1, 5), (2, 1, 4, 5), (2, 3, 4, 5)):
         check_block(impl, q, k, v, random_mask(gen, *shape), what=f"a block with a mask {shape}")
     check_block(impl, q[0, 0], k[0, 0], v[0, 0], random_mask(gen, 4, 5), what="a block without leading dims, masked")
+    square = (t[..., :4, :] for t in (q, k, v))  # a mask of keys, not of queries, though there are as many
+    check_block(impl, *square, random_mask(gen, 4), what="a block of 4 queries and 4 keys with a mask (4,)")
     # The score of a key is its first component: hidden ones far above, visible ones far below zero.
     q, mask = torch.tensor([[2.0, 0.0, 0.0, 0.0]]), torch.tensor([False, True, True, True, False])
     k, v = torch.zeros(2, 5, 4), normal(gen, 2, 5, 4)
@@ -342,6 +344,8 @@ def test_the_maximum_may_move(impl, gen):
     q[..., 2], k[..., 2] = 2.0, scores
     for block_size in (1, 3, 5):
         check_flash(impl, q, k, normal(gen, 8, 7, 4), block_size, what="scores that rise, fall and are far from 0")
+    k = k[5:7] - torch.tensor([0.0, 0.0, 5e4, 0.0])  # below every "large" negative number that a maximum may start at
+    check_flash(impl, q[5:7], k, normal(gen, 2, 7, 4), 3, causal=True, what="scores around -51000")
 
 
 def test_causal_hides_the_future(impl, gen):
@@ -350,7 +354,12 @@ def test_causal_hides_the_future(impl, gen):
     The queries are the last Lq of Lk positions: query i stands at i + Lk - Lq. Positions count through the whole
     sequence, not within a block, and a block may be visible in part.
     """
-    for n_queries, n_keys, block_sizes in ((6, 6, (1, 2, 4, 6, 9)), (3, 8, (1, 3, 5)), (7, 9, (2, 4, 8))):
+    for n_queries, n_keys, block_sizes in (
+        (6, 6, (1, 2, 4, 6, 9)),
+        (6, 9, (2, 4)),
+        (3, 8, (1, 3, 5)),
+        (7, 9, (2, 4, 8)),
+    ):
         q, k, v = (normal(gen, 2, n, 3) for n in (n_queries, n_keys, n_keys))
         for block_size in block_sizes:
             check_flash(impl, q, k, v, block_size, causal=True)
@@ -386,6 +395,8 @@ def test_any_leading_dims_and_strides(impl, gen):
         check_flash(impl, q, k, v, 4, causal=True, what=case)
     q, k, v = (normal(gen, 3, 3, 3, 3) for _ in range(3))
     check_flash(impl, q, k, v, 2, causal=True, what="all dims 3")
+    q.neg_()  # nothing may be remembered by who a tensor is
+    check_flash(impl, q, k, v, 2, causal=True, what="all dims 3, the same q changed in place")
 
 
 def test_gradients_of_the_output(impl, gen):
@@ -402,20 +413,32 @@ def test_gradients_of_the_output(impl, gen):
         ((), 3, 4, 64, False, F32),
     ):
         q, k, v = (normal(gen, *lead, n, 5, dtype=dtype) for n in (n_queries, n_keys, n_keys))
+        if dtype == F32:
+            q, k, v = noncontiguous(q), noncontiguous(k), noncontiguous(v)
         case = f"Lq = {n_queries}, Lk = {n_keys}, block_size={block_size}, causal={causal}"
         check_gradients(impl, q, k, v, gen, block_size, causal, case)
 
 
 def check_gradients(
-    impl, q: Tensor, k: Tensor, v: Tensor, gen: torch.Generator, block_size: int, causal: bool, what: str
+    impl,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    gen: torch.Generator,
+    block_size: int,
+    causal: bool,
+    what: str,
+    loss_scale: float = 1.0,
 ) -> None:
     assert_gradients(
-        lambda q, k, v: items(impl.flash_attention(q, k, v, block_size=block_size, causal=causal), 2, what)[0],
-        lambda q, k, v: dense(q, k, v, causal)[0],
+        lambda q, k, v: (
+            items(impl.flash_attention(q, k, v, block_size=block_size, causal=causal), 2, what)[0] * loss_scale
+        ),
+        lambda q, k, v: dense(q, k, v, causal)[0] * loss_scale,
         [q, k, v],
         gen,
         terms=q.shape[-1] + k.shape[-2],
-        magnitude=8.0,
+        magnitude=8.0 * loss_scale,
         names=[f"{name}, {what}" for name in "qkv"],
     )
 
@@ -426,10 +449,11 @@ def test_gradients_with_rows_that_see_nothing(impl, gen):
     NaN hidden from the result can still sit in the backward pass: 0 times NaN is NaN. Keys and values get what the
     other rows send.
     """
-    for dtype, block_size in ((F64, 1), (F64, 3), (F32, 8)):
+    # A loss scaled by 1000, as mixed precision does: 1 / (a tiny l) would overflow.
+    for dtype, block_size, loss_scale in ((F64, 1, 1.0), (F64, 3, 1.0), (F32, 8, 1000.0)):
         q, k, v = (normal(gen, 2, n, 5, dtype=dtype) for n in (7, 4, 4))
-        case = f"Lq = 7, Lk = 4, causal, block_size={block_size}"
-        check_gradients(impl, q, k, v, gen, block_size, True, case)
+        case = f"Lq = 7, Lk = 4, causal, block_size={block_size}, the loss times {loss_scale:g}"
+        check_gradients(impl, q, k, v, gen, block_size, True, case, loss_scale)
 
 
 def test_float64_keeps_its_accuracy(impl, gen):
@@ -535,7 +559,7 @@ def test_no_tensor_holds_all_pairs(impl, gen):
     ):
         q, k, v = (normal(gen, *lead, n, d, dtype=dtype) for n in (n_queries, n_keys, n_keys))
         for t in (q, k, v):
-            t.requires_grad_(block_size == 8)
+            t.requires_grad_(block_size == 8 or (block_size == 16 and t is v))
         sizes = f"Lq = {n_queries}, Lk = {n_keys}, block_size={block_size}, causal={causal}, {short(dtype)}"
         result, largest = largest_tensor(impl.flash_attention, q, k, v, block_size=block_size, causal=causal)
         assert_tensor(items(result, 2, sizes)[0], shape=q.shape, dtype=dtype, what=f"output, {sizes}")

@@ -686,6 +686,32 @@ def divides_zero_by_zero(q, k, v, block_size=64, causal=False):
 
 @mistake(
     replaces="flash_attention",
+    tells="l is kept from 0 by the smallest number there is. The value is 0, but the gradient of v has a factor 1 / l: "
+    "with a loss that is scaled up it overflows, and 0 times infinity is NaN. Put 1 where l is 0.",
+    question="merge-blocks",
+)
+def clamps_the_sum_to_a_tiny_number(q, k, v, block_size=64, causal=False):
+    m, l, o = _merge_all(q, k, v, block_size, causal)
+    safe = l.clamp(min=torch.finfo(l.dtype).tiny)
+    return (o / safe[..., None]).to(q.dtype), m + safe.log()
+
+
+@mistake(
+    replaces="flash_attention",
+    tells="The running maximum starts at a large negative number, which scores may be below. Start at -inf.",
+    question="merge-blocks",
+)
+def maximum_starts_at_minus_10000(q, k, v, block_size=64, causal=False):
+    m, l, o = _nothing(q)
+    total = (m.clamp(min=-1e4), l, o)
+    for keys, values, mask in _blocks(q, k, v, block_size, causal):
+        total = solution.merge_blocks(total, solution.attend_block(q, keys, values, mask))
+    m, l, o = total
+    return _finish(q, m.masked_fill(l == 0, -math.inf), l, o)
+
+
+@mistake(
+    replaces="flash_attention",
     tells="0 / 0 is replaced after the division. The value is right, but the backward pass still meets the NaN: make "
     "the divisor 1 before dividing.",
     question="merge-blocks",

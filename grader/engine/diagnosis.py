@@ -8,6 +8,7 @@ diagnosis. Nothing is guessed from messages or from the text of the code.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,9 @@ from grader.results import Diagnosis
 from grader.testing import UNIT_ROUNDOFF, tolerance
 
 MAX_CHECKS = 6  # failing checks that are looked at
-BUDGET = 3.0  # seconds of CPU time for all of it
+BUDGET = 2.0  # seconds of CPU time for all of it
+MOST_SECONDS = 0.1  # of CPU time for one mistake in one check; where two took longer, no further one is tried
+LEAST_SHARE = 1 / 3  # of the checks looked at, that a mistake has to explain: less is likely to be a coincidence
 MAX_NAMED = 3
 TERMS = 64  # the same mistake may sum in another order; see grader.testing.tolerance
 
@@ -133,15 +136,22 @@ class Suspects:
         self._reference = reference
         self._items = items
         self._ends = time.process_time() + BUDGET
+        self._slow: Counter[str] = Counter()
 
     @property
     def out_of_time(self) -> bool:
         return time.process_time() > self._ends
 
+    def too_slow(self, item: pytest.Item) -> bool:
+        """Whether a mistake has taken too long in this check for all of them to be tried."""
+        return self._slow[item.name] > 1
+
     def fits(self, item: pytest.Item, trace: Trace, mistake: StandIn) -> bool:
         """Whether the mistake fails this check with what the learner's answer gave."""
-        follower = trace.follower()
+        follower, started = trace.follower(), time.process_time()
         error = self._run(item, mistake, follower.watch)
+        if time.process_time() - started > MOST_SECONDS:
+            self._slow[item.name] += 1
         return error is not None and not isinstance(error, Diverged) and follower.at_the_end
 
     def contradicts(self, passed: list[pytest.Item], mistake: StandIn) -> bool:
@@ -165,18 +175,20 @@ def diagnose(
     """The known mistakes whose outputs are the learner's, those that explain most first.
 
     A mistake is named if it fails a check that the learner's answer fails, with the same outputs up to the failure,
-    and passes every check that the answer passes. One whose checks another named mistake explains as well, and more,
-    is left out.
+    and passes every check that the answer passes. One that explains few of the failing checks is left out, and so is
+    one whose checks another explains as well, and more.
     """
     suspects = Suspects(plugin, reference, items)
     fits: dict[str, list[str]] = {}
     cleared: set[str] = set()
+    looked_at = 0
     for item, trace in failed[:MAX_CHECKS]:
+        looked_at += not suspects.out_of_time
         known = [m for m in reference.mistakes if m.name in fits]
         rest = [m for m in reference.mistakes if m.name not in fits and m.name not in cleared]
         for group in (known, rest):  # what explains another check is tried first, and mostly is enough
             for mistake in group:
-                if suspects.out_of_time or not suspects.fits(item, trace, mistake):
+                if suspects.out_of_time or suspects.too_slow(item) or not suspects.fits(item, trace, mistake):
                     continue
                 if mistake.name not in fits and suspects.contradicts(passed, mistake):
                     cleared.add(mistake.name)
@@ -184,7 +196,9 @@ def diagnose(
                     fits.setdefault(mistake.name, []).append(item.name)
             if any(item.name in checks for checks in fits.values()):
                 break
-    named = [m for m in reference.mistakes if m.name in fits and not _outdone(m, fits)]
+        looked_at -= suspects.too_slow(item)
+    enough = [m for m in reference.mistakes if len(fits.get(m.name, ())) >= max(1.0, LEAST_SHARE * looked_at)]
+    named = [m for m in enough if not _outdone(m, fits)]
     named.sort(key=lambda m: -len(fits[m.name]))
     return [
         Diagnosis(mistake=m.name, message=m.tells, question=m.question, checks=fits[m.name]) for m in named[:MAX_NAMED]

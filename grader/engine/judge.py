@@ -8,6 +8,7 @@ collected checks ran and passed.
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import re
 import socket
@@ -126,6 +127,7 @@ class Judge:
         if not items or self._refuse_all(checker):
             return
         crew = self._crew = Crew(len(items))
+        gc.freeze()  # a collection in a helper would touch, and so copy, every page
         for worker in range(1, min(self._workers, len(items))):
             crew.hire(functools.partial(self._help, worker, crew, items, plugin))
         for checked in self._work(checker, crew, items, plugin):

@@ -7,6 +7,7 @@ a learner's are; a wrong one that the tests reject here, a wall could only rejec
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -55,6 +56,7 @@ class Trials:
         self._emit(Finished(result))
 
     def _run_all(self, items: list[pytest.Item], plugin: Plugin) -> None:
+        gc.freeze()  # a collection in a child would touch, and so copy, every page
         for index, trial in enumerate(self._request.trials):
             ours, theirs = socket.socketpair()
             pid = os.fork()

@@ -56,6 +56,13 @@ def test_strides_of_inputs_are_kept(behind):
         assert module.look(x) == (x.stride(), x.is_contiguous(), x.double().sum().item())
 
 
+def test_a_single_element_of_a_larger_tensor_comes_and_goes(behind):
+    module = behind("def f(x): return x * 2, x.stride()")
+    x = torch.arange(6.0, dtype=torch.float64).reshape(3, 2)[1:2, 1:]  # contiguous, with a last stride of 1 or not
+    assert torch.equal(module.f(x)[0], x * 2) and torch.equal(module.f(x.T)[0], x * 2)
+    assert module.f(torch.ones(4)[::3][:1]) == (torch.tensor([2.0]), (3,))
+
+
 def test_strides_of_dense_outputs_are_kept(behind):
     got = behind(HEAD + "def f(x): return x.transpose(1, 2)").f(torch.arange(24.0).reshape(2, 3, 4))
     assert not got.is_contiguous() and torch.equal(got, torch.arange(24.0).reshape(2, 3, 4).transpose(1, 2))
