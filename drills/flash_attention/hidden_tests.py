@@ -214,7 +214,7 @@ def test_block_obeys_its_mask(impl, gen):
     q, mask = torch.tensor([[2.0, 0.0, 0.0, 0.0]]), torch.tensor([False, True, True, True, False])
     k, v = torch.zeros(2, 5, 4), normal(gen, 2, 5, 4)
     k[0, :, 0] = torch.tensor([300.0, 0.5, -0.5, 1.0, 300.0])
-    k[1, :, 0] = torch.tensor([0.0, -800.0, -801.0, -803.0, 0.0])
+    k[1, :, 0] = torch.tensor([0.0, -5e4, -50001.0, -50003.0, 0.0])  # below any finite fill value
     check_block(impl, q.expand(2, 1, 4), k, v, mask, what="a block whose hidden keys have by far the largest scores")
 
 
