@@ -1,5 +1,7 @@
 import math
 
+import torch
+
 from grader.authoring import mistake, solution
 
 # --- the way up
@@ -455,6 +457,32 @@ def cosine_too_slow(step, warmup_steps, total_steps, peak_lr, min_lr=0.0):
 
 @mistake(
     replaces="cosine_schedule",
+    tells="The cosine arrives at min_lr one step before total_steps. The decay has total_steps - warmup_steps steps: "
+    "nothing is to be taken off.",
+    question="which-decay",
+)
+def cosine_one_step_short(step, warmup_steps, total_steps, peak_lr, min_lr=0.0):
+    if step >= total_steps or step < warmup_steps:
+        return solution.cosine_schedule(step, warmup_steps, total_steps, peak_lr, min_lr)
+    progress = (step - warmup_steps) / max(1, total_steps - 1 - warmup_steps)
+    return min_lr + (peak_lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@mistake(
+    replaces="cosine_schedule",
+    tells="The cosine arrives at min_lr one step after total_steps, so the rate drops at the end. The decay has "
+    "total_steps - warmup_steps steps: nothing is to be added.",
+    question="which-decay",
+)
+def cosine_one_step_long(step, warmup_steps, total_steps, peak_lr, min_lr=0.0):
+    if step >= total_steps or step < warmup_steps:
+        return solution.cosine_schedule(step, warmup_steps, total_steps, peak_lr, min_lr)
+    progress = (step - warmup_steps) / (total_steps + 1 - warmup_steps)
+    return min_lr + (peak_lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@mistake(
+    replaces="cosine_schedule",
     tells="min_lr is added on top of a cosine that already starts at the peak: the decay begins at peak_lr + min_lr. "
     "Only peak_lr - min_lr is left for the cosine.",
     question="which-decay",
@@ -748,3 +776,13 @@ def decays_with_one_over_step(step, d_model, warmup_steps, factor=1.0):
     step = max(step, 1)
     peak = factor * (d_model * warmup_steps) ** -0.5
     return peak * min(warmup_steps / step, step / warmup_steps)
+
+
+@mistake(
+    replaces="noam_schedule",
+    tells="The rate comes in a tensor with a dimension, shape (1,). A learning rate is a number: without the brackets, "
+    "or .item().",
+    question="transformer-lr",
+)
+def noam_in_a_list_of_one(step, d_model, warmup_steps, factor=1.0):
+    return torch.tensor([solution.noam_schedule(step, d_model, warmup_steps, factor)])

@@ -18,13 +18,14 @@ Rules
 - warmup_steps = 0 means no warm-up: step 0 has peak_lr already.
 - From total_steps on, the linear schedule is exactly 0, never negative, and
   the cosine stays at min_lr.
-- min_lr is where the decay ends. The warm-up still starts at 0.
+- min_lr, at most peak_lr, is where the decay ends. The warm-up still starts
+  at 0.
 - warmup_steps may equal total_steps: all warm-up, no decay. What comes at
   that one step, the peak or the end, is yours to choose; an error is not.
 - In noam_schedule step 0 counts as step 1, and warmup_steps is at least 1.
 - The result depends on the arguments alone. Steps may be asked for in any
   order, and more than once.
-- Return a number; a 0-dim tensor will do.
+- Return a number; a 0-dim tensor will do, one of shape (1,) will not.
 - Not allowed: `torch.optim.lr_scheduler`.
 
 Papers
@@ -55,7 +56,7 @@ def cosine_schedule(step: int, warmup_steps: int, total_steps: int, peak_lr: flo
     """Up from 0 to peak_lr at warmup_steps, then half a cosine down to min_lr at total_steps, min_lr from there on.
 
     step: 0, 1, 2, ... 0 <= warmup_steps <= total_steps. Raises nothing for these.
-    min_lr: the end of the decay; the warm-up starts at 0 whatever it is.
+    min_lr: the end of the decay, 0 <= min_lr <= peak_lr; the warm-up starts at 0 whatever it is.
     """
     raise NotImplementedError
 
