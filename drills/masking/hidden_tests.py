@@ -46,7 +46,8 @@ def test_causal_mask_puts_queries_last(impl, gen):
     position the first query of n_queries has among n_keys.
     """
     n = _size(gen, 3, 9)
-    for n_queries, n_keys in ((1, 5), (2, 5), (4, 5), (3, 8), (n, n + _size(gen, 2, 9)), (n, 3 * n)):
+    sizes = [(1, 5), (2, 5), (4, 5), (2, 6), (3, 4), (3, 8)]  # twice the same product, for what is remembered by it
+    for n_queries, n_keys in (*sizes, (n, n + _size(gen, 2, 9)), (n, 3 * n)):
         mask = impl.causal_mask(n_queries, n_keys=n_keys)
         assert_equal(mask, _causal(n_queries, n_keys), what=f"causal_mask({n_queries}, {n_keys})")
 
@@ -83,7 +84,7 @@ def test_padding_mask_takes_any_integer_lengths(impl, gen):
     """Empty sequences, any integer dtype and any strides of lengths are legal
 
     A sequence of length 0 is all padding. Small and unsigned integers wrap around instead of going below
-    zero, so mind arithmetic on the lengths themselves.
+    zero, and above their largest value too: mind arithmetic on the lengths, and positions in their dtype.
     """
     for dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
         lengths = [2, 0, 5, *torch.randint(0, 7, (2,), generator=gen).tolist()]
@@ -97,6 +98,16 @@ def test_padding_mask_takes_any_integer_lengths(impl, gen):
     assert_equal(mask, _padding(lengths, max(lengths)), what=f"padding_mask({lengths}), not contiguous")
     mask = impl.padding_mask(torch.tensor([0, 0]), 3)
     assert_equal(mask, _padding([0, 0], 3), what="padding_mask([0, 0], 3)")
+    # Each width or length is beyond a type that it might be put into: int8, int8 again, float16.
+    for dtype, lengths, given_width in (
+        (torch.int8, [3, 127, 0], 300),
+        (torch.uint8, [200, 3], None),
+        (torch.int16, [2049, 3], None),
+    ):
+        mask = impl.padding_mask(torch.tensor(lengths, dtype=dtype), given_width)
+        width = given_width or max(lengths)
+        what = f"padding_mask({lengths}, {given_width}), {dtype} lengths"
+        assert_equal(mask, torch.tensor([[True] * n + [False] * (width - n) for n in lengths]), what=what)
 
 
 def test_padding_mask_does_not_cut_tokens_off(impl, gen):
@@ -154,9 +165,11 @@ def test_mask_broadcasts_to_the_scores(impl, gen):
         mask.view(-1)[:2] = torch.tensor([True, False])
         _check(impl, scores, mask, f"weights with a {shape} mask")
     scores = _normal(gen, 3, 3, 3, 3)
-    for shape in ((3, 3), (3, 1, 3), (3, 1, 1, 3)):  # equal sizes: a wrong alignment raises no error here
+    for shape in ((3,), (3, 3), (3, 1, 3), (3, 1, 1, 3)):  # equal sizes: a wrong alignment raises no error here
         mask = _mask_with_a_key(gen, *shape)
         _check(impl, scores, mask, f"weights with a {shape} mask, all sizes 3")
+    scores, mask = _normal(gen, 3, 3, 5), _mask_with_a_key(gen, 3, 5)
+    _check(impl, scores, mask, "weights of (3, 3, 5) scores with a (3, 5) mask")  # (Lq, Lk), though B = Lq
 
 
 def test_masked_scores_have_no_say(impl, gen):
@@ -173,13 +186,14 @@ def test_masked_scores_have_no_say(impl, gen):
         scores, mask = _beside_garbage(gen, dtype, (INF, -INF))
         _check(impl, scores, mask, f"weights beside infinite scores, {dtype}")
     # The visible two lie below what a lowered masked score would be. Gaps are wide: the weights are 1 and 0.
-    low = torch.tensor([[s, 3 * s, 0.0, 5.0] for s in (-1200.0, -2e4, -1e10)], dtype=torch.float64)
+    # A single row first: there a shift by the largest score of all rows does no harm, a finite fill value does.
     mask = torch.tensor([True, True, False, False])
+    scores = torch.tensor([-5e4, -6e4, 0.0, 5.0], dtype=torch.float16)
+    _check(impl, scores, mask, "weights of low visible scores, torch.float16")
+    low = torch.tensor([[s, 3 * s, 0.0, 5.0] for s in (-1200.0, -2e4, -1e10, -1e33)], dtype=torch.float64)
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         scores = low.to(dtype)
         _check(impl, scores, mask, f"weights of low visible scores, {dtype}")
-    scores = torch.tensor([-5e4, -6e4, 0.0, 5.0], dtype=torch.float16)
-    _check(impl, scores, mask, "weights of low visible scores, torch.float16")
 
 
 def test_large_scores_stay_finite(impl, gen):
@@ -269,6 +283,14 @@ def test_gradient_of_a_row_that_sees_nothing(impl, gen):
             expected = w * (c - (w * c).sum(-1, keepdim=True))  # the softmax's vector-Jacobian product
             what = f"gradient beside fully masked rows, {dtype}"
             assert_close(grad, expected, terms=4, magnitude=4.0, dtype=dtype, what=what)
+    # No row sees anything: backward() has to work all the same.
+    leaf = _normal(gen, 2, 3).requires_grad_()
+    weights = impl.masked_softmax(leaf, torch.zeros(3, dtype=torch.bool))
+    assert_tensor(weights, shape=(2, 3), dtype=torch.float32, what="weights when everything is masked")
+    if not weights.requires_grad:
+        raise Mismatch("weights when everything is masked: no gradient flows through them, so backward() raises")
+    (grad,) = torch.autograd.grad(weights, leaf, torch.ones(2, 3))
+    assert_equal(grad, torch.zeros(2, 3), what="gradient when everything is masked")
 
 
 def test_float64_and_half_precision(impl, gen):

@@ -176,6 +176,33 @@ def cuts_tokens_off(lengths: Tensor, max_length: int | None = None) -> Tensor:
     return torch.arange(width) < lengths[:, None]
 
 
+# Right if the batch is sorted, or if the last happens to be the longest.
+@mistake(
+    replaces="padding_mask",
+    tells="The last sequence is taken for the longest. Lengths come in any order: the longest is lengths.max().",
+    question="mask-padding-scores",
+)
+def last_is_the_longest(lengths: Tensor, max_length: int | None = None) -> Tensor:
+    longest = int(lengths[-1])
+    width = longest if max_length is None else max_length
+    if width < longest:
+        raise ValueError("max_length is too short")
+    return torch.arange(width) < lengths[:, None]
+
+
+@mistake(
+    replaces="padding_mask",
+    tells="The first sequence is taken for the longest. Lengths come in any order: the longest is lengths.max().",
+    question="mask-padding-scores",
+)
+def first_is_the_longest(lengths: Tensor, max_length: int | None = None) -> Tensor:
+    longest = int(lengths[0])
+    width = longest if max_length is None else max_length
+    if width < longest:
+        raise ValueError("max_length is too short")
+    return torch.arange(width) < lengths[:, None]
+
+
 # assert vanishes under `python -O`, and callers wait for a ValueError.
 @mistake(
     replaces="padding_mask",
@@ -209,6 +236,34 @@ def refuses_empty_sequences(lengths: Tensor, max_length: int | None = None) -> T
 def last_position_wraps(lengths: Tensor, max_length: int | None = None) -> Tensor:
     width = solution.padding_mask(lengths, max_length).shape[1]
     return torch.arange(width) <= (lengths - 1)[:, None]
+
+
+# In int8, position 128 is -128: the far end of the padding looks like a token.
+@mistake(
+    replaces="padding_mask",
+    tells="The positions are put into the dtype of the lengths. A padded length beyond its largest value wraps around,"
+    " and padding is marked as real: leave the positions in int64.",
+    question="mask-padding-scores",
+)
+def positions_wrap(lengths: Tensor, max_length: int | None = None) -> Tensor:
+    width = solution.padding_mask(lengths, max_length).shape[1]
+    return torch.arange(width).to(lengths.dtype) < lengths[:, None]
+
+
+# 300 becomes 44 beside an int8 tensor, and 44 < 127.
+@mistake(
+    replaces="padding_mask",
+    tells="max_length is compared with a tensor in the dtype of the lengths, in which it wraps around: a legal width"
+    " raises a ValueError. Compare ints: int(lengths.max()).",
+    question="mask-padding-scores",
+)
+def compares_in_a_small_dtype(lengths: Tensor, max_length: int | None = None) -> Tensor:
+    longest = lengths.max()
+    if max_length is None:
+        max_length = int(longest)
+    if longest > max_length:
+        raise ValueError(f"max_length {max_length} is shorter than the longest sequence, {int(longest)}")
+    return torch.arange(max_length) < lengths[:, None]
 
 
 # masked_softmax
@@ -324,6 +379,19 @@ def minus_1e9_in_float32(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     return torch.softmax(x, dim=-1).to(scores.dtype)
 
 
+# Zeroing mends the fully masked row, but visible scores below -1e4 still lose to the filled ones.
+@mistake(
+    replaces="masked_softmax",
+    tells="With a fill of -1e4, visible scores lower than that get no weight. Only -inf is below every score.",
+    question="mask-padding-scores",
+)
+def minus_1e4_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    if mask is None:
+        return torch.softmax(scores, dim=-1)
+    x = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~mask, -1e4)
+    return (torch.softmax(x, dim=-1) * mask).to(scores.dtype)
+
+
 # Zeroing mends the fully masked row, but visible scores below -1e9 still lose to the filled ones.
 @mistake(
     replaces="masked_softmax",
@@ -335,6 +403,31 @@ def minus_1e9_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
         return torch.softmax(scores, dim=-1)
     x = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~mask, -1e9)
     return (torch.softmax(x, dim=-1) * mask).to(scores.dtype)
+
+
+# float32 and bfloat16 reach 3e38.
+@mistake(
+    replaces="masked_softmax",
+    tells="With a fill of -1e30, visible scores lower than that get no weight. Only -inf is below every score.",
+    question="mask-padding-scores",
+)
+def minus_1e30_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    if mask is None:
+        return torch.softmax(scores, dim=-1)
+    x = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~mask, -1e30)
+    return (torch.softmax(x, dim=-1) * mask).to(scores.dtype)
+
+
+@mistake(
+    replaces="masked_softmax",
+    tells="If everything is masked, new zeros are returned, which know nothing of the scores: backward() raises an"
+    " error. Let every case take the same path.",
+    question="mask-padding-scores",
+)
+def detached_if_all_is_masked(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    if mask is not None and not mask.any():
+        return torch.zeros_like(scores)
+    return solution.masked_softmax(scores, mask)
 
 
 @mistake(
@@ -477,6 +570,19 @@ def epsilon_in_the_sum(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 def two_dims_mean_padding(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     if mask is not None and mask.dim() == 2 and scores.dim() == 4:
         mask = mask[:, None, None, :]
+    return solution.masked_softmax(scores, mask)
+
+
+# Scores without a head dimension. B = Lq again.
+@mistake(
+    replaces="masked_softmax",
+    tells="With scores (B, Lq, Lk), a two-dimensional mask is taken for one row a sequence. It broadcasts from the"
+    " right, as (Lq, Lk); a (B, Lk) padding mask is given as (B, 1, Lk).",
+    question="attention-mask-shape",
+)
+def two_dims_mean_padding_without_heads(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    if mask is not None and scores.dim() == 3 and mask.shape == (scores.shape[0], scores.shape[2]):
+        mask = mask[:, None, :]
     return solution.masked_softmax(scores, mask)
 
 

@@ -22,7 +22,8 @@ against scores of shape (..., Lq, Lk), so masks combine with `&`.
    - for float64, float32, float16 and bfloat16. The result has the scores'
      dtype; half precision is accumulated in float32;
    - for rows that may attend to nothing, such as the pad queries of a
-     left-padded batch: all zeros, gradient zero, never NaN;
+     left-padded batch: all zeros, gradient zero, never NaN. backward() works
+     even if no row sees anything;
    - for a mask of any shape that broadcasts to the scores' shape.
 
 No function may change its inputs. The gradient with respect to the scores
@@ -47,7 +48,7 @@ def padding_mask(lengths: Tensor, max_length: int | None = None) -> Tensor:
     """Which positions of a padded batch hold real tokens.
 
     lengths: (B,), any integer dtype; 0 is an empty sequence.
-    max_length: the padded length; defaults to the longest.
+    max_length: the padded length, which may be beyond the range of that dtype; defaults to the longest.
     Returns bool (B, max_length), True = real token. ValueError if max_length is shorter than the longest.
     """
     raise NotImplementedError
