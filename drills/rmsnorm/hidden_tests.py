@@ -98,6 +98,9 @@ def backward(result: Tensor, wrt: list[Tensor], cotangent: Tensor, what: str) ->
 def assert_float32_statistics(apply: Callable[..., Tensor], gen: torch.Generator, what: str) -> None:
     """Half precision: no square overflows, no long sum stalls, no mean square is rounded to half."""
     signs = torch.tensor([[1.0, -1.0, 1.0, 1.0, -1.0]])
+    # The square 2**-24 is float16's smallest number, a fifth of it is none: a mean taken in half is 0 here.
+    smallest = torch.tensor([[2.0**-12, 0.0, 0.0, 0.0, 0.0]], dtype=F16)
+    assert_norm(apply, smallest, eps=0.0, what=f"{what} of [2**-12, 0, 0, 0, 0] in float16, eps=0")
     for dtype in (F16, BF16):
         for size, eps in ((300.0, 1e-6), (3e4, 1e-6), (1e-4, 0.0)):
             x = (signs * size).to(dtype)
@@ -108,19 +111,19 @@ def assert_float32_statistics(apply: Callable[..., Tensor], gen: torch.Generator
     # A mean square in bfloat16 moves a whole vector by up to 0.2%, less than the tolerance of one value. Over
     # many vectors it shows, best over those that it would move most. `follows` is the slope of how far they
     # are off over how far they would be moved: 1 if the mean square was in bfloat16, 0 if not (standard
-    # deviation 0.03). Rounding the finished factor 1/rms is another matter and left open: it does not depend
-    # on the first rounding and moves the slope by 0.1 (one standard deviation) either way.
+    # deviation 0.03). The same holds of its root. Rounding the finished factor 1/rms is another matter and left
+    # open: it does not depend on the first rounding and moves the slope by 0.1 (one standard deviation) either
+    # way, so that 0.65 is six of them from 0, and ten of the smaller ones from 1.
     pool = (torch.randn(1024, 32, generator=gen) * (1.2 + 0.7 * torch.rand(1024, 1, generator=gen))).to(BF16)
-    moves = moved_by_bfloat16(pool)
-    chosen = [move.abs()[:, 0].topk(128).indices for move in moves.values()]
-    x = pool[torch.cat(chosen)]  # (384, 32)
-    exact = x.double() / x.double().square().mean(-1, keepdim=True).sqrt()
-    result = apply(x, eps=0.0)
-    assert_close(result, exact, terms=32, dtype=BF16, what=f"{what} of {len(x)} vectors in bfloat16")
-    off = (result.detach().double() * exact).mean(-1, keepdim=True) - 1.0
-    for (way, move), rows, found in zip(moves.items(), chosen, off.split(128), strict=True):
-        follows = float((found * move[rows]).sum() / move[rows].square().sum())
-        if not follows < 0.5:
+    for way, moves in moved_by_bfloat16(pool).items():
+        rows = moves.abs()[:, 0].topk(128).indices
+        x, move = pool[rows], moves[rows]  # (128, 32), (128, 1)
+        exact = x.double() / x.double().square().mean(-1, keepdim=True).sqrt()
+        result = apply(x, eps=0.0)
+        assert_close(result, exact, terms=32, dtype=BF16, what=f"{what} of 128 vectors in bfloat16")
+        off = (result.detach().double() * exact).mean(-1, keepdim=True) - 1.0
+        follows = float((off * move).sum() / move.square().sum())
+        if not follows < 0.65:
             raise Mismatch(
                 f"{what} of 128 vectors in bfloat16: whole vectors come out too large or too small, as from"
                 f" {way}\n  share of that error found in the result: {follows:.2f}, expected 0"
@@ -128,7 +131,7 @@ def assert_float32_statistics(apply: Callable[..., Tensor], gen: torch.Generator
 
 
 def moved_by_bfloat16(x: Tensor) -> dict[str, Tensor]:
-    """How far a mean square in bfloat16, got in one of three ways, moves each vector, relatively."""
+    """How far a mean square in bfloat16, got in one of several ways, or its root moves each vector, relatively."""
     exact = x.double().square().mean(-1, keepdim=True)
     largest = x.abs().amax(-1, keepdim=True)
     rounded = {
@@ -137,6 +140,7 @@ def moved_by_bfloat16(x: Tensor) -> dict[str, Tensor]:
         "a mean square in bfloat16 of x / max|x|": (
             (x / largest).square().mean(-1, keepdim=True).double() * largest.double().square()
         ),
+        "a root mean square rounded to bfloat16": exact.sqrt().to(BF16).double().square(),
     }
     return {way: (exact / square).sqrt() - 1.0 for way, square in rounded.items()}
 
@@ -174,6 +178,8 @@ def test_each_vector_has_its_own_statistic(impl, gen):
     louder[1, 2] *= 1e4
     assert_norm(impl.rms_norm, x, what="rms_norm of x (2, 3, 5)")
     assert_norm(impl.rms_norm, louder, what="rms_norm after token [1, 2] grew by 1e4")
+    wide = (uneven(gen, 2, 1000) * torch.linspace(0.2, 2.0, 1000)).float()  # no part of it is like the whole
+    assert_norm(impl.rms_norm, wide, what="rms_norm of x (2, 1000), growing along the features")
 
 
 def test_scale_drops_out_and_shift_does_not(impl, gen):
@@ -205,6 +211,8 @@ def test_weight_multiplies_features(impl, gen):
     assert_norm(impl.rms_norm, x, weight=None, what="rms_norm(x, weight=None)")
     weight[3] = 0.0
     assert_norm(impl.rms_norm, x, weight, what="rms_norm(x, weight) with weight[3] = 0")
+    weight[0], weight[2] = 50.0, -200.0
+    assert_norm(impl.rms_norm, x, weight, what="rms_norm(x, weight) with weights of 50 and -200")
     for size in (1, 5):
         result = impl.rms_norm(uneven(gen, 2, size).float(), torch.zeros(size))
         assert_tensor(result, shape=(2, size), what=f"rms_norm with a weight of {size} zeros")
@@ -217,11 +225,11 @@ def test_any_number_of_leading_dimensions(impl, gen):
     The normalised dimension is the last one, not the second or the third, and not the one whose size happens
     to be weight's. A single vector (E,) is fine too.
     """
-    shapes = [(5,), (1,), (4, 1), (3, 5), (4, 4), (2, 3, 5), (3, 3, 3), (5, 1, 5), (1, 1, 6), (2, 1, 3, 4)]
+    shapes = [(5,), (1,), (4, 1), (3, 5), (4, 4), (2, 3, 5), (3, 3, 3), (5, 1, 5), (1, 1, 6), (2, 3, 4, 5)]
     for shape in [*shapes, (2, 3, 1, 2, 4)]:
         x, weight = uneven(gen, *shape).float(), gains(gen, shape[-1]).float()
         assert_norm(impl.rms_norm, x, weight, what=f"rms_norm(x, weight) of x {shape}")
-    for shape in ((5,), (4, 4), (2, 1, 3, 4)):
+    for shape in ((5,), (4, 4), (2, 3, 4, 5)):
         assert_norm(impl.rms_norm, uneven(gen, *shape).float(), what=f"rms_norm(x) of x {shape}")
 
 
@@ -248,6 +256,9 @@ def test_eps_inside_the_root(impl, gen):
         where = f"of x around {size:g}"
         assert_norm(impl.rms_norm, x, weight, eps, what=f"rms_norm(x, weight, {eps:g}) {where}")
         assert_norm(impl.rms_norm, x, eps=eps, what=f"rms_norm(x, eps={eps:g}) {where}")
+    # In float16 this eps is 1.19e-7, and moves the result by a twentieth.
+    x = torch.full((2, 5), 3e-4, dtype=F16)
+    assert_norm(impl.rms_norm, x, eps=1e-7, what="rms_norm(x, eps=1e-07) of 3e-4s in float16")
 
 
 def test_zeros_stay_zeros(impl, gen):
@@ -262,9 +273,11 @@ def test_zeros_stay_zeros(impl, gen):
         assert_norm(impl.rms_norm, x, weight, what=what)
         zeros = impl.rms_norm(x, weight).detach()[1].abs()
         assert_equal(zeros, torch.zeros(5, dtype=dtype), what=f"{what}: that vector")
-    result = impl.rms_norm(torch.zeros(2, 3), eps=1e-12)
-    assert_tensor(result, shape=(2, 3), what="rms_norm of nothing but zeros")
-    assert_equal(result.detach().abs(), torch.zeros(2, 3), what="rms_norm of nothing but zeros")
+    for dtype, eps in ((F32, 1e-12), (F16, 1e-8)):  # in float16 this eps would be 0
+        result = impl.rms_norm(torch.zeros(2, 3, dtype=dtype), eps=eps)
+        what = f"rms_norm of nothing but zeros, {short(dtype)}, eps={eps:g}"
+        assert_tensor(result, shape=(2, 3), dtype=dtype, what=what)
+        assert_equal(result.detach().abs(), torch.zeros(2, 3, dtype=dtype), what=what)
 
 
 def test_result_has_the_dtype_of_x(impl, gen):
@@ -333,7 +346,7 @@ def test_gradients(impl, gen):
     detached divisor breaks this.
     """
     for dtype in (F32, F64, F16, BF16):
-        for shape in ((2, 3, 5), (6,)):
+        for shape in ((2, 3, 5), (2, 130) if dtype == F64 else (6,)):  # float64 sees 1/129 for 1/130
             x, weight = torch.randn(shape, generator=gen).to(dtype) + 1.0, gains(gen, shape[-1]).to(dtype)
             size = shape[-1:]
             assert_gradients(
@@ -341,7 +354,7 @@ def test_gradients(impl, gen):
                 lambda x, weight, size=size: F.rms_norm(x, size, weight, 1e-6),
                 [x, weight],
                 gen,
-                terms=12,
+                terms=shape[-1] + 7,
                 magnitude=8.0,
                 names=[f"x {shape} in {short(dtype)}", f"weight {size} in {short(dtype)}"],
             )
@@ -368,6 +381,8 @@ def test_gradients_with_zero_vectors(impl, gen):
     Near x = 0 the result is x / sqrt(eps) * weight, with a gradient of that slope. The root of 0 has an
     infinite slope, and infinity times 0 is NaN: take the root only after adding eps.
     """
+    # Not judged: squares that underflow tell a special case for zeros from a root of zero in the diagnosis.
+    impl.rms_norm(torch.full((1, 5), 1e-25))
     for eps in (1e-6, 1e-2):
         x, weight = torch.randn(4, 5, generator=gen) + 1.0, gains(gen, 5).float()
         x[2] = 0.0
@@ -419,7 +434,7 @@ def test_module_matches_the_function(impl, gen):
     What forward computes is rms_norm with self.weight, as it is now, and the eps that the module was made
     with.
     """
-    for shape in ((5,), (4, 4), (2, 3, 4), (2, 1, 3, 4)):
+    for shape in ((5,), (4, 4), (2, 3, 4), (2, 3, 4, 5)):
         x, weight = uneven(gen, *shape).float(), gains(gen, shape[-1]).float()
         norm, expected, what = module(impl, weight), by_hand(x, weight), f"RMSNorm({shape[-1]}) of x {shape}"
         with unchanged(x=x):
@@ -428,6 +443,12 @@ def test_module_matches_the_function(impl, gen):
         assert_equal(norm.weight.detach(), weight, what="weight after forward")
     norm.eval()
     assert_close(norm(noncontiguous(x)), expected, terms=shape[-1], what=f"{what}, strided, after eval()")
+    # Nothing of the call before is left, when evaluating either: other x of the same shape, then other weights.
+    x, weight = x.flip(0, 1), gains(gen, shape[-1]).float()
+    assert_close(norm(x), expected.flip(0, 1), terms=shape[-1], what=f"{what}, another one, after eval()")
+    expected = by_hand(x, weight)
+    norm.load_state_dict({"weight": weight})
+    assert_close(norm(x), expected, terms=shape[-1], what=f"{what} after eval() and load_state_dict")
     small = torch.full((2, 5), 1e-3)
     small[1] *= -2.0
     weight = gains(gen, 5).float()
@@ -459,6 +480,9 @@ def test_module_dtypes(impl, gen):
                 result = norm(x)
             what = f"RMSNorm in {short(weight_dtype)} of x in {short(dtype)}"
             assert_close(result, expected, terms=5, dtype=dtype, what=what)
+    zeros = torch.zeros(2, 5, dtype=F16)
+    result = module(impl, gains(gen, 5).half(), eps=1e-8)(zeros)
+    assert_equal(result.detach().abs(), zeros, what="RMSNorm(5, eps=1e-8) in float16 of zeros")
     norm_of = functools.cache(lambda size, eps: impl.RMSNorm(size, eps=eps))
     assert_float32_statistics(lambda x, eps: norm_of(x.shape[-1], eps)(x), gen, "RMSNorm")
     assert_float64_accuracy(lambda x, weight, eps: module(impl, weight, eps=eps)(x), gen, "RMSNorm")

@@ -146,6 +146,18 @@ def eps_added_to_the_sum(x, weight=None, eps=1e-6):
 
 @mistake(
     replaces="rms_norm",
+    tells="eps becomes a tensor of x's dtype. In float16 1e-8 is 0 and 1e-7 is 1.2e-7: leave it a Python float, or"
+    " make it float32.",
+    question="eps-and-precision",
+)
+def eps_in_the_dtype_of_x(x, weight=None, eps=1e-6):
+    wide = widened(x)
+    y = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + x.new_tensor(eps))
+    return (y if weight is None else y * weight).to(x.dtype)
+
+
+@mistake(
+    replaces="rms_norm",
     tells="The default eps is 1e-5, LayerNorm's in torch. Here it is 1e-6.",
     question="eps-and-precision",
 )
@@ -191,6 +203,29 @@ def always_dimension_two(x, weight=None, eps=1e-6):
 
 @mistake(
     replaces="rms_norm",
+    tells="The mean runs over the first 512 features only. A statistic of a part (pRMSNorm in the paper) is another"
+    " norm: average over all of the last dimension.",
+    question="rmsnorm-vs-layernorm",
+)
+def statistic_of_a_part(x, weight=None, eps=1e-6):
+    wide = widened(x)
+    y = wide * torch.rsqrt(wide[..., :512].square().mean(-1, keepdim=True) + eps)
+    return (y if weight is None else y * weight).to(x.dtype)
+
+
+@mistake(
+    replaces="rms_norm",
+    tells="With four dimensions, two of the leading ones are exchanged, and reshape() to x's shape does not exchange"
+    " them back: tokens end up in each other's place. Leave leading dimensions alone.",
+    question="which-axis",
+)
+def exchanges_heads_and_tokens(x, weight=None, eps=1e-6):
+    y = solution.rms_norm(x, weight, eps)
+    return y.transpose(1, 2).reshape(x.shape) if x.dim() == 4 else y
+
+
+@mistake(
+    replaces="rms_norm",
     tells="x is squared in half precision: 300 squared is infinite in float16. Convert x to float32 first.",
     question="eps-and-precision",
 )
@@ -209,6 +244,18 @@ def averages_half_squares_in_float32(x, weight=None, eps=1e-6):
     accumulate = torch.float64 if x.dtype == torch.float64 else torch.float32
     mean_square = x.square().mean(-1, keepdim=True, dtype=accumulate)
     y = widened(x) * torch.rsqrt(mean_square + eps)
+    return (y if weight is None else y * weight).to(x.dtype)
+
+
+@mistake(
+    replaces="rms_norm",
+    tells="The root mean square is rounded to x's dtype before the division, which scales whole vectors wrongly, in"
+    " bfloat16 by up to 0.4%. Divide in float32 and round the result.",
+    question="eps-and-precision",
+)
+def rounds_the_root_mean_square(x, weight=None, eps=1e-6):
+    rms = torch.sqrt(widened(x).square().mean(-1, keepdim=True) + eps).to(x.dtype)
+    y = x / rms
     return (y if weight is None else y * weight).to(x.dtype)
 
 
@@ -299,6 +346,16 @@ def detached_root_mean_square(x, weight=None, eps=1e-6):
     wide = widened(x)
     y = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps).detach()
     return (y if weight is None else y * weight).to(x.dtype)
+
+
+@mistake(
+    replaces="rms_norm",
+    tells="weight is detached, or rebuilt from its numbers, inside rms_norm: it gets no gradient. Multiply by weight"
+    " itself.",
+    question="add-to-a-model",
+)
+def detached_weight(x, weight=None, eps=1e-6):
+    return solution.rms_norm(x, None if weight is None else weight.detach(), eps)
 
 
 @mistake(
@@ -500,3 +557,44 @@ class FollowsItsWeight(nn.Module):
 
     def forward(self, x):
         return solution.rms_norm(x.to(self.weight.dtype), self.weight, self.eps)
+
+
+@mistake(
+    replaces="RMSNorm",
+    tells="After eval() the statistic of an earlier call is used again for any x of the same shape. It belongs to the"
+    " vectors at hand: compute it in every call.",
+    question="which-axis",
+)
+class KeepsItsStatistic(nn.Module):
+    def __init__(self, dim, eps=1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.factor = None
+
+    def forward(self, x):
+        wide = widened(x)
+        if self.training or self.factor is None or self.factor.shape[:-1] != x.shape[:-1]:
+            self.factor = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return (wide * self.factor * self.weight).to(x.dtype)
+
+
+@mistake(
+    replaces="RMSNorm",
+    tells="After eval() a copy of weight is kept, and goes stale when load_state_dict writes new numbers into the"
+    " parameter. Use self.weight in every call.",
+    question="add-to-a-model",
+)
+class KeepsACopyOfItsWeight(nn.Module):
+    def __init__(self, dim, eps=1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.copy = None
+
+    def forward(self, x):
+        if self.training:
+            return solution.rms_norm(x, self.weight, self.eps)
+        if self.copy is None:
+            self.copy = self.weight.detach().clone()
+        return solution.rms_norm(x, self.copy, self.eps)

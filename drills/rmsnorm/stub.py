@@ -17,8 +17,8 @@ Rules
 
 - `eps` is part of the mean square, inside the root, exactly as given
   (also 0.0). With eps > 0 a vector of zeros stays zeros.
-- float16 and bfloat16: the statistics are computed in float32. float64
-  keeps float64 accuracy.
+- float16 and bfloat16: the statistics, mean square and root, are computed
+  and stay in float32. float64 keeps float64 accuracy.
 - The result has x's dtype, whatever dtype `weight` has. Whether you round
   to it before or after multiplying by `weight` is yours to choose.
 - x may have any number of leading dimensions and any strides; inputs are
