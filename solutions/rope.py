@@ -11,7 +11,7 @@ from torch import Tensor
 def rope_angles(positions: Tensor, d_head: int, base: float = 10000.0) -> Tensor:
     """The angle of every pair at every position: position * base**(-2i / d_head), i = 0 ... d_head/2 - 1.
 
-    positions: (L,), integers in any order. d_head: the size of one head. ValueError if it is odd.
+    positions: (L,), integers of either sign, in any order. d_head: the size of one head. ValueError if it is odd.
     Returns float32 (L, d_head / 2).
     """
     return _angles(positions, d_head, base, torch.float32)
@@ -20,7 +20,7 @@ def rope_angles(positions: Tensor, d_head: int, base: float = 10000.0) -> Tensor
 def apply_rope(x: Tensor, positions: Tensor, base: float = 10000.0, interleaved: bool = False) -> Tensor:
     """Rotate the pairs of x (queries or keys, never values), each by its angle at its position.
 
-    x: (..., L, D), any number of leading dimensions, D even. positions: (L,), integers in any order.
+    x: (..., L, D), any number of leading dimensions, D even. positions: (L,), integers of either sign, in any order.
     interleaved: True takes (2i, 2i + 1) for a pair, as in RoFormer; False takes (i, i + D/2), as LLaMA
         checkpoints in the Hugging Face layout expect.
     Returns (..., L, D) in x.dtype. Half precision is rotated in float32, float64 in float64.

@@ -177,17 +177,19 @@ def loop_over_positions(x, positions, base=10000.0, interleaved=False):
 
 
 @functools.lru_cache(maxsize=32)
-def _table(rows, d_head, base, dtype):
-    t = torch.outer(torch.arange(rows, dtype=dtype), base ** (-torch.arange(0, d_head, 2, dtype=dtype) / d_head))
+def _table(first, last, d_head, base, dtype):
+    t = torch.outer(
+        torch.arange(first, last + 1, dtype=dtype), base ** (-torch.arange(0, d_head, 2, dtype=dtype) / d_head)
+    )
     return t.cos(), t.sin()
 
 
 @equivalent(replaces="apply_rope")
 def cached_table(x, positions, base=10000.0, interleaved=False):
-    """A table of cos and sin for all positions up to the largest, kept between calls, rows picked by index."""
+    """A table of cos and sin for all positions from the smallest to the largest, kept between calls, rows by index."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    table = _table(int(positions.max()) + 1, x.shape[-1], base, wide.dtype)
-    cos, sin = (t[positions] for t in table)
+    first, last = min(0, int(positions.min())), int(positions.max())
+    cos, sin = (t[positions - first] for t in _table(first, last, x.shape[-1], base, wide.dtype))
     a, b = wide.unflatten(-1, (-1, 2)).unbind(-1) if interleaved else wide.tensor_split(2, dim=-1)
     return _woven(cos * a - sin * b, cos * b + sin * a, interleaved).to(x.dtype)
 

@@ -97,11 +97,12 @@ def assert_angles(angles: Tensor, positions: Sequence[int], d_head: int, base: f
 def assert_rotated(impl, x: Tensor, positions: Tensor, *, given: Tensor | None = None, what: str, **options) -> None:
     """apply_rope(x, positions, **options) is the rotation, float64 held to float32 angles.
 
-    given: x as it is handed over, with other strides.
+    given: x as it is handed over, with other strides. x itself is handed over as a copy, so that an answer that
+        changes it fails where that is asked, and is right elsewhere.
     """
     numbers = positions.tolist()
-    expected = by_hand(x, numbers, **options)  # first: apply_rope might change x
-    result = impl.apply_rope(x if given is None else given, positions, **options)
+    expected = by_hand(x, numbers, **options)  # first: apply_rope might change what it is given
+    result = impl.apply_rope(x.clone() if given is None else given, positions, **options)
     terms = angle_terms(numbers, x.shape[-1], options.get("base", DEFAULT))
     dtype = x.dtype
     if dtype == F64:  # test_float64_accuracy looks closer
@@ -179,6 +180,7 @@ def test_angles_of_any_positions(impl, gen):
     100000. Positions are int64 or int32, angles float32.
     """
     cases = [[0], [4097], [7, 6, 5, 4], [8, 6, 7, 5], [5, 5, 0, 2], [100000, 65537, 1], drawn(gen, 5).tolist()]
+    cases += [[0, 7, 3, 9], [0, 3, 7, 9], [-3, 0, 5, -1], [1000003, 131073]]  # two of the same ends and values
     for index, numbers in enumerate(cases):
         dtype = torch.int32 if index % 3 == 2 else torch.int64
         positions = torch.tensor(numbers, dtype=dtype)
@@ -212,7 +214,7 @@ def test_unit_vectors(impl):
     x = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
     expected = torch.tensor([[[cos, sin]], [[-sin, cos]]], dtype=F64)
     for options in ({}, {"interleaved": True}, {"interleaved": False}):
-        result = impl.apply_rope(x, torch.tensor([1]), **options)
+        result = impl.apply_rope(x.clone(), torch.tensor([1]), **options)
         assert_close(result, expected, what=f"apply_rope([1, 0] and [0, 1], [1], {options})")
 
 
@@ -225,7 +227,7 @@ def test_position_zero_and_lengths(impl, gen):
     x = normal(gen, 2, 5, 6)
     numbers = [0, *drawn(gen, 4).tolist()]
     for interleaved in (False, True):
-        result = impl.apply_rope(x, torch.tensor(numbers), interleaved=interleaved)
+        result = impl.apply_rope(x.clone(), torch.tensor(numbers), interleaved=interleaved)
         what = f"apply_rope at position 0, {layout(interleaved)}"
         assert_tensor(result, shape=(2, 5, 6), dtype=F32, what=what)
         assert_close(result[:, 0], x[:, 0].double(), magnitude=longest(x), what=what)
@@ -244,7 +246,7 @@ def test_half_layout(impl, gen):
     first members of all pairs. cos and sin have to be arranged for the same pairs.
     """
     for d_head in (4, 6, 16):
-        x, positions = normal(gen, 2, 5, d_head), drawn(gen, 5)
+        x, positions = normal(gen, 3, 5, d_head), drawn(gen, 5)
         assert_rotated(impl, x, positions, what=f"apply_rope of D = {d_head}")
     assert_rotated(impl, x, positions, interleaved=False, what=f"apply_rope of D = 16, {layout(False)}")
 
@@ -256,12 +258,12 @@ def test_interleaved_layout(impl, gen):
     came from, side by side.
     """
     for d_head in (4, 6, 16):
-        x, positions = normal(gen, 2, 5, d_head), drawn(gen, 5)
+        x, positions = normal(gen, 3, 5, d_head), drawn(gen, 5)
         assert_rotated(impl, x, positions, interleaved=True, what=f"apply_rope of D = {d_head}, {layout(True)}")
     # One after the other on the same x and positions: only the layout differs.
     assert_rotated(impl, x, positions, interleaved=False, what=f"apply_rope of D = 16, {layout(False)}")
     expected = by_hand(x, positions.tolist(), 30.0, True)
-    result = impl.apply_rope(x, positions, 30.0, True)
+    result = impl.apply_rope(x.clone(), positions, 30.0, True)
     terms = angle_terms(positions.tolist(), 16, 30.0)
     assert_close(result, expected, terms=terms, magnitude=longest(x), what="apply_rope(x, positions, 30, True)")
 
@@ -271,7 +273,7 @@ def test_base_of_the_rotation(impl, gen):
 
     The base has to reach the angles in both layouts; 10000 is only its default.
     """
-    x, positions = normal(gen, 2, 4, 6), drawn(gen, 4)
+    x, positions = normal(gen, 3, 4, 6), drawn(gen, 4)
     for interleaved in (False, True):
         for base in (100.0, 500000.0, 10000.0):
             what = f"apply_rope with base={base:g}, {layout(interleaved)}"
@@ -281,10 +283,10 @@ def test_base_of_the_rotation(impl, gen):
 def test_rows_are_turned_for_their_positions(impl, gen):
     """Row l is turned for positions[l], whatever the other rows are
 
-    When decoding, the one new token stands at position t, not at 0. Positions may be repeated, unordered and
-    large, int64 or int32.
+    When decoding, the one new token stands at position t, not at 0. Positions may be repeated, unordered,
+    negative and large, int64 or int32.
     """
-    x = normal(gen, 2, 4, 6)
+    x = normal(gen, 3, 4, 6)
     several = [
         torch.arange(4),
         torch.arange(4) + 1,
@@ -292,6 +294,7 @@ def test_rows_are_turned_for_their_positions(impl, gen):
         torch.tensor([3, 3, 0, 3]),
         torch.tensor([4097, 12, 100000, 2]),
         drawn(gen, 4).int(),
+        torch.tensor([-3, 0, 5, -1]),
     ]
     for index, positions in enumerate(several):
         interleaved = index % 2 == 1
@@ -301,6 +304,16 @@ def test_rows_are_turned_for_their_positions(impl, gen):
         what = f"apply_rope of row {row} alone, positions {positions[row : row + 1].tolist()}"
         assert_rotated(impl, x[:, row : row + 1], positions[row : row + 1], what=what)
     assert_rotated(impl, x, torch.tensor([6, 0, 2, 0, 5, 0, 1, 0])[::2], what="apply_rope at positions[::2]")
+    for numbers in ([0, 7, 3, 9], [0, 4, 5, 9], [0, 3, 7, 9]):  # in a row: of the same ends, then the same when sorted
+        assert_rotated(impl, x, torch.tensor(numbers), what=f"apply_rope at positions {numbers}")
+    # Far out float32 angles are worth little, except those of pair 0: the position itself, exact up to 2**24.
+    numbers = [1000003, 131073, 999983, 262147]
+    x = torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(4, 4)
+    expected = by_hand(x, numbers, interleaved=True)[:, :2]
+    result = impl.apply_rope(x.clone(), torch.tensor(numbers), interleaved=True)
+    what = f"apply_rope at positions {numbers}, {layout(True)}"
+    assert_tensor(result, shape=(4, 4), dtype=F32, what=what)
+    assert_close(result[:, :2], expected, magnitude=1.0, what=f"{what}: pair 0 of (1, 0)")
 
 
 def score_at_offset(query: Tensor, key: Tensor, offset: int, interleaved: bool) -> float:
@@ -325,7 +338,7 @@ def test_scores_depend_on_the_offset(impl, gen):
     offsets = [4, 4, 4, -4, -4]
     for interleaved in (False, True):
         turned = [
-            impl.apply_rope(v.expand(5, 6), torch.tensor(at), interleaved=interleaved)
+            impl.apply_rope(v.repeat(5, 1), torch.tensor(at), interleaved=interleaved)
             for v, at in ((q, queries), (k, keys))
         ]
         for side in turned:
@@ -356,7 +369,21 @@ def test_leading_dimensions(impl, gen):
             what = f"apply_rope of x {shape}, {layout(interleaved)}"
             assert_rotated(impl, x, positions, interleaved=interleaved, what=what)
     x = normal(gen, 2, 2, 128)
-    assert_rotated(impl, x, torch.tensor([3, 17]), what="apply_rope of x (2, 2, 128)")
+    for interleaved in (False, True):
+        what = f"apply_rope of x (2, 2, 128), {layout(interleaved)}"
+        assert_rotated(impl, x, torch.tensor([3, 17]), interleaved=interleaved, what=what)
+
+
+def test_inputs_are_left_alone(impl, gen):
+    """Neither x nor positions is changed in place
+
+    The unrotated keys may be needed again. A slice of x is a view: writing to it writes to x.
+    """
+    for dtype in DTYPES:
+        x, positions = normal(gen, 2, 3, 6, dtype=dtype), drawn(gen, 3)
+        for interleaved in (False, True):
+            with unchanged(x=x, positions=positions):
+                impl.apply_rope(x, positions, interleaved=interleaved)
 
 
 def test_any_strides(impl, gen):
@@ -374,20 +401,9 @@ def test_any_strides(impl, gen):
         ):
             what = f"apply_rope {how}, {layout(interleaved)}"
             assert_rotated(impl, x, noncontiguous(positions), given=given, interleaved=interleaved, what=what)
-        expanded = x[:, :1].expand(2, 3, 4, 6)
-        assert_rotated(impl, expanded, positions, interleaved=interleaved, what="apply_rope of an expanded x")
-
-
-def test_inputs_are_left_alone(impl, gen):
-    """Neither x nor positions is changed in place
-
-    The unrotated keys may be needed again. A slice of x is a view: writing to it writes to x.
-    """
-    for dtype in DTYPES:
-        x, positions = normal(gen, 2, 3, 6, dtype=dtype), drawn(gen, 3)
-        for interleaved in (False, True):
-            with unchanged(x=x, positions=positions):
-                impl.apply_rope(x, positions, interleaved=interleaved)
+        expanded = x[:, :1].expand(2, 3, 4, 6)  # a copy of it would not be
+        what = f"apply_rope of an expanded x, {layout(interleaved)}"
+        assert_rotated(impl, expanded, positions, given=expanded, interleaved=interleaved, what=what)
 
 
 def test_half_precision(impl, gen):
@@ -399,7 +415,7 @@ def test_half_precision(impl, gen):
     near, far = torch.tensor([5, 1, 0, 30]), torch.tensor([4097, 257, 100001, 2049])
     for dtype in DTYPES:  # one after the other at the same positions, float32 and float64 too
         for positions, interleaved in ((near, False), (far, False), (far, True)):
-            x = normal(gen, 2, 4, 8, dtype=dtype)
+            x = normal(gen, 3, 4, 8, dtype=dtype)
             what = f"apply_rope of {short(dtype)} at positions {positions.tolist()}, {layout(interleaved)}"
             assert_rotated(impl, x, positions, interleaved=interleaved, what=what)
     # Vectors that the rotation lays onto an axis, up to the rounding of x: the other coordinate is
@@ -415,7 +431,7 @@ def test_half_precision(impl, gen):
         x = torch.tensor(onto_axes, dtype=F64).to(dtype)  # (2, 8, 2)
         expected = by_hand(x, numbers)
         for interleaved in (False, True):
-            result = impl.apply_rope(x, torch.tensor(numbers), interleaved=interleaved)
+            result = impl.apply_rope(x.clone(), torch.tensor(numbers), interleaved=interleaved)
             what = f"apply_rope of {short(dtype)} vectors turned onto an axis, {layout(interleaved)}"
             assert_tensor(result, shape=(2, 8, 2), dtype=dtype, what=what)
             for i in (0, 1):
@@ -440,6 +456,10 @@ def test_float64_accuracy(impl, gen):
             x = normal(gen, 3, 5, d_head, dtype=F64)
             x[0][:, first], x[0][:, second] = 1.0, 0.0
             expected, size = by_hand(x, numbers, interleaved=interleaved), longest(x)
+            if (
+                d_head == 6 and not interleaved
+            ):  # float32 at the same positions first: its cos and sin are not for float64
+                assert_rotated(impl, x.float(), torch.tensor(numbers), what="apply_rope of float32, D = 6")
             x.requires_grad_()
             result = impl.apply_rope(x, torch.tensor(numbers), interleaved=interleaved)
             assert_tensor(result, shape=(3, 5, d_head), dtype=F64, what=what)

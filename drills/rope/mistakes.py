@@ -186,6 +186,15 @@ def table_of_2048_rows(positions, d_head, base=10000.0):
 
 @mistake(
     replaces="rope_angles",
+    tells="Negative positions lose their sign. The formula holds for them too: the angle is negative.",
+    question="precision-and-positions",
+)
+def angles_of_absolute_values(positions, d_head, base=10000.0):
+    return solution.rope_angles(positions.abs(), d_head, base)
+
+
+@mistake(
+    replaces="rope_angles",
     tells="Each angle is listed twice, (L, d_head). A pair has one angle: return (L, d_head / 2).",
     question="pairing-layouts",
 )
@@ -493,6 +502,90 @@ def first_position_for_all(x, positions, base=10000.0, interleaved=False):
 
 @mistake(
     replaces="apply_rope",
+    tells="Negative positions are turned as their absolute values. They turn the other way.",
+    question="precision-and-positions",
+)
+def turns_by_absolute_values(x, positions, base=10000.0, interleaved=False):
+    return solution.apply_rope(x, positions.abs(), base, interleaved)
+
+
+@mistake(
+    replaces="apply_rope",
+    tells="Negative positions are turned as 0. The formula holds for them too, with a negative angle.",
+    question="precision-and-positions",
+)
+def negative_positions_as_zero(x, positions, base=10000.0, interleaved=False):
+    return solution.apply_rope(x, positions.clamp(min=0), base, interleaved)
+
+
+@mistake(
+    replaces="apply_rope",
+    tells="Negative positions are refused. Positions are any integers: with a window or a prefix the count may start"
+    " below 0.",
+    question="precision-and-positions",
+)
+def refuses_negative_positions(x, positions, base=10000.0, interleaved=False):
+    assert int(positions.min()) >= 0
+    return solution.apply_rope(x, positions, base, interleaved)
+
+
+@mistake(
+    replaces="apply_rope",
+    tells="The table of cos and sin ends at 131072 positions. Compute it for the positions given.",
+    question="precision-and-positions",
+)
+def table_of_131072_rows(x, positions, base=10000.0, interleaved=False):
+    return solution.apply_rope(x, positions.clamp(max=131071), base, interleaved)
+
+
+_by_ends: dict[tuple, Tensor] = {}
+_by_set: dict[tuple, Tensor] = {}
+_by_values: dict[tuple, tuple[Tensor, Tensor]] = {}
+
+
+@mistake(
+    replaces="apply_rope",
+    tells="The table is kept by the number of positions, the first and the last, so other positions in between get"
+    " an old one. Key it by all of them, or compute it anew.",
+    question="precision-and-positions",
+)
+def kept_by_length_and_ends(x, positions, base=10000.0, interleaved=False):
+    key = (len(positions), int(positions[0]), int(positions[-1]), x.shape[-1], base)
+    if key not in _by_ends:
+        _by_ends[key] = solution.rope_angles(positions, x.shape[-1], base)
+    return rotate(x, _by_ends[key], interleaved)
+
+
+@mistake(
+    replaces="apply_rope",
+    tells="The table is kept by the positions without their order, so the same ones in another order get its rows in"
+    " the old one.",
+    question="precision-and-positions",
+)
+def kept_by_the_set_of_positions(x, positions, base=10000.0, interleaved=False):
+    key = (*sorted(positions.tolist()), x.shape[-1], base)
+    if key not in _by_set:
+        _by_set[key] = solution.rope_angles(positions, x.shape[-1], base)
+    return rotate(x, _by_set[key], interleaved)
+
+
+@mistake(
+    replaces="apply_rope",
+    tells="cos and sin are kept without regard to the dtype they were computed for: a float64 x gets those of an"
+    " earlier float32 call, right to 7 digits. The dtype belongs to the key.",
+    question="precision-and-positions",
+)
+def kept_for_every_dtype(x, positions, base=10000.0, interleaved=False):
+    key = (*positions.tolist(), x.shape[-1], base)
+    if key not in _by_values:
+        _by_values[key] = cos_sin(x, positions, base)
+    cos, sin = (t.to(compute_dtype(x)) for t in _by_values[key])
+    a, b = split(x, interleaved)
+    return join(a * cos - b * sin, a * sin + b * cos, interleaved, x.dtype)
+
+
+@mistake(
+    replaces="apply_rope",
     tells="Positions run along the dim before the last two, as for (B, L, H, D). x is (..., L, D): heads come first.",
     question="precision-and-positions",
 )
@@ -587,6 +680,20 @@ def in_place(x, positions, base=10000.0, interleaved=False):
     with torch.no_grad():
         x.copy_(solution.apply_rope(x.detach(), positions, base, interleaved))
     return x
+
+
+@mistake(
+    replaces="apply_rope",
+    tells="x is overwritten unless it is half precision: .to() and .float() return x itself where there is nothing to"
+    " convert. Build a new tensor.",
+    question="precision-and-positions",
+)
+def in_place_where_nothing_is_converted(x, positions, base=10000.0, interleaved=False):
+    wide = x.to(compute_dtype(x))
+    if wide.requires_grad:
+        wide = wide.clone()
+    wide.copy_(solution.apply_rope(wide.clone(), positions, base, interleaved))
+    return wide.to(x.dtype)
 
 
 @mistake(

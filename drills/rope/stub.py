@@ -20,8 +20,8 @@ absolute positions go in, relative ones come out.
 
 Rules
 
-- positions are integers as given: any order, any start, repeated, far beyond
-  what a model was trained on.
+- positions are integers as given: any order, any start, negative ones too,
+  repeated, far beyond what a model was trained on.
 - x is (..., L, D) with any number of leading dims, D even, any strides.
   Row l of every sequence and head is turned for positions[l].
 - The result has x's dtype. float16 and bfloat16: angles, cos, sin and the
@@ -39,7 +39,7 @@ from torch import Tensor
 def rope_angles(positions: Tensor, d_head: int, base: float = 10000.0) -> Tensor:
     """The angle of every pair at every position: position * base**(-2i / d_head).
 
-    positions: (L,), integers in any order. d_head: the size of one head, an even number.
+    positions: (L,), integers of either sign, in any order. d_head: the size of one head, an even number.
     Returns float32 (L, d_head / 2). ValueError if d_head is odd.
     """
     raise NotImplementedError
@@ -48,7 +48,7 @@ def rope_angles(positions: Tensor, d_head: int, base: float = 10000.0) -> Tensor
 def apply_rope(x: Tensor, positions: Tensor, base: float = 10000.0, interleaved: bool = False) -> Tensor:
     """Rotate each pair of channels by its angle at the token's position.
 
-    x: (..., L, D), floating point, D even. positions: (L,), integers in any order.
+    x: (..., L, D), floating point, D even. positions: (L,), integers of either sign, in any order.
     interleaved: True pairs channels (2i, 2i + 1), False pairs (i, i + D/2).
     Returns (..., L, D) in x.dtype.
     """
