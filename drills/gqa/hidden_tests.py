@@ -199,6 +199,7 @@ def test_from_one_kv_head_to_one_each(impl, gen):
         (2, 8, 2, 5, 7, 3),
         (3, 8, 4, 2, 5, 6),
         (2, 12, 3, 3, 2, 4),
+        (2, 8, 1, 3, 5, 6),  # MQA
         (3, 6, 3, 7, 4, 2),  # more queries than keys, B = G
         (2, 6, 2, 1, 6, 5),  # one query: a decoding step, B = G
         (3, 6, 2, 4, 4, 4),  # B = H / G
@@ -227,7 +228,7 @@ def test_scores_are_scaled_by_the_head_size(impl):
     nor the length of the sequence enters. With two keys whose scores differ by s the weight of the first is
     1 / (1 + exp(-s)).
     """
-    for d in (1, 2, 5, 16):
+    for d in (5, 1, 2, 16):  # 5 first: the sizes that could be mistaken for it all differ
         q, k, v = torch.zeros(1, 6, 1, d), torch.zeros(1, 2, 2, d), torch.zeros(1, 2, 2, d)
         q[..., -1] = 1.0
         k[0, 0, 0, -1], k[0, 1, 0, -1] = 3.0, -2.0
@@ -269,9 +270,9 @@ def test_cache_holds_keys_and_values_of_the_groups(impl):
     """The cache holds keys and values of every layer, as an exact int
 
     Count the numbers stored: two tensors a layer, each (batch, heads that are stored, length, d_head). A float
-    holds 53 bits and rounds above; products of ints are exact at any size.
+    holds 53 bits and rounds above, a tensor of ints 64 and wraps around; Python's ints are exact at any size.
     """
-    for dtype in (BF16, torch.int8, F32):
+    for dtype in (torch.int8, BF16, F32):
         n_bytes = dtype.itemsize
         sizes = {"batch": 3, "length": 5, "layers": 7, "num_kv_heads": 11, "d_head": 13, "bytes_per_value": n_bytes}
         cache = torch.empty(2, 7, 3, 11, 5, 13, dtype=dtype, device="meta")
@@ -283,8 +284,10 @@ def test_cache_holds_keys_and_values_of_the_groups(impl):
         ((1, 1, 1, 1, 1), 4),
         ((1, 2, 1, 1, 1, 1), 4),
         ((0, 100, 3, 2, 64), 0),
+        ((2, 0, 3, 2, 64), 0),  # nothing is cached yet
         ((3**10, 3**12, 3**3, 3**2, 3**7, 1), 2 * 3**34),
         ((3**10, 3**12, 3**3, 3**2, 3**7), 4 * 3**34),
+        ((3**12, 3**14, 3**5, 3**3, 3**8), 4 * 3**42),  # more than 64 bits
     ):
         what = f"kv_cache_bytes({', '.join(map(str, sizes))})"
         assert_int(impl.kv_cache_bytes(*sizes), expected, what)
@@ -354,10 +357,10 @@ def test_mask_axes_stay_apart_when_sizes_agree(impl, gen):
 def test_large_scores(impl, gen):
     """Large scores do not overflow, and masked keys have no say
 
-    exp(1000) is infinite: a softmax needs the differences to the largest score only. The largest allowed score,
+    exp(3000) is infinite: a softmax needs the differences to the largest score only. The largest allowed score,
     that is: a masked key must not matter, however large its score is or how low those of the others are.
     """
-    scores = torch.tensor([1000.0, 999.0, 998.0, 980.0, -1000.0])
+    scores = torch.tensor([3000.0, 2999.0, 2998.0, 2980.0, -3000.0])
     rows = [[math.exp(s - max(row)) for s in row] for row in (scores.tolist(), (-scores).tolist())]
     weights = torch.tensor([[e / math.fsum(row) for e in row] for row in rows], dtype=F64)
     for dtype in (F32, F64):
@@ -366,19 +369,21 @@ def test_large_scores(impl, gen):
         k[..., 2] = 2 * scores  # sqrt(4) = 2
         want = weights @ v.double().repeat_interleave(3, 1)
         output = impl.grouped_query_attention(q, k, v.to(dtype))
-        # 1000: log-sum-exp is a right way too, and rounded relative to the scores.
-        size = 1e3 * float(v.abs().max())
-        assert_close(output, want, magnitude=size, dtype=dtype, what=f"output, scores up to 1000 in {short(dtype)}")
+        # 3000: log-sum-exp is a right way too, and rounded relative to the scores.
+        size = 3e3 * float(v.abs().max())
+        assert_close(output, want, magnitude=size, dtype=dtype, what=f"output, scores up to 3000 in {short(dtype)}")
 
     share = 1 / (1 + math.exp(-1.0))
-    cases = [[2e6, 0.5, -0.5, 2e6], [0.5, -2e6, -2e6 - 1, 0.0], [-2e6, 2e6, 2e6 - 1, -2e6]]
     mask = torch.tensor([False, True, True, False])
-    q, k = torch.ones(3, 4, 1, 1, dtype=F64), torch.tensor(cases, dtype=F64).view(3, 1, 4, 1)
     v = torch.tensor([5.0, 1.0, 2.0, 7.0], dtype=F64).view(1, 1, 4, 1).expand(3, 1, 4, 1).contiguous()
-    output = impl.grouped_query_attention(q, k, v, mask)
-    want = torch.full((3, 4, 1, 1), 2.0 - share, dtype=F64)
-    what = "output for masked scores of 2e6, 0, -2e6 beside allowed ones near 0, -2e6, 2e6 (one per sequence)"
-    assert_close(output, want, magnitude=2e6, dtype=F64, what=what)
+    for size in (2e6, 2e12):
+        cases = [[size, 0.5, -0.5, size], [0.5, -size, -size - 1, 0.0], [-size, size, size - 1, -size]]
+        q, k = torch.ones(3, 4, 1, 1, dtype=F64), torch.tensor(cases, dtype=F64).view(3, 1, 4, 1)
+        output = impl.grouped_query_attention(q, k, v, mask)
+        want = torch.full((3, 4, 1, 1), 2.0 - share, dtype=F64)
+        s = f"{size:.0e}".replace("+0", "").replace("+", "")
+        what = f"output for masked scores of {s}, 0, -{s} beside allowed ones near 0, -{s}, {s} (one per sequence)"
+        assert_close(output, want, magnitude=size, dtype=F64, what=what)
 
 
 def test_rows_that_see_nothing_are_zero(impl, gen):
@@ -552,7 +557,9 @@ def test_strides_and_inputs_left_alone(impl, gen):
     `q /= ...`, `masked_fill_` and writes into the mask reach the caller's tensors.
     """
     for dtype in (F32, F64, BF16):
-        q, k, v = (noncontiguous(t) for t in qkv(gen, (2, 6, 2, 3, 5, 4), dtype))
+        q, k, v = (
+            noncontiguous(t) for t in qkv(gen, (2, 6, 2, 3, 5, 3), dtype)
+        )  # D = 3: / sqrt(3) * sqrt(3) is no way back
         mask = noncontiguous(random_mask(gen, 2, 6, 3, 5))
         want = exact(q, k, v, mask)
         with unchanged(q=q, k=k, v=v, mask=mask):

@@ -309,6 +309,25 @@ def scales_by_the_kv_width(q, k, v, mask=None):
 
 @mistake(
     replaces="grouped_query_attention",
+    tells="The scale is taken from the number of heads. A score sums over the D features of one head.",
+    question="what-is-gqa",
+)
+def scales_by_number_of_heads(q, k, v, mask=None):
+    return attend(q, *shared(q, k, v), mask, 1.0 / math.sqrt(q.size(1)))
+
+
+@mistake(
+    replaces="grouped_query_attention",
+    tells="The scale is taken from the number of keys. A score sums over the D features of one head: its variance "
+    "does not depend on the length of the sequence.",
+    question="what-is-gqa",
+)
+def scales_by_length(q, k, v, mask=None):
+    return attend(q, *shared(q, k, v), mask, 1.0 / math.sqrt(k.size(2)))
+
+
+@mistake(
+    replaces="grouped_query_attention",
     tells="The scores are divided by D instead of sqrt(D).",
     question="what-is-gqa",
 )
@@ -344,6 +363,22 @@ def softmax_without_maximum(q, k, v, mask=None):
         exps = exps.masked_fill(~mask, 0.0)
     weights = exps / exps.sum(-1, keepdim=True).clamp_min(torch.finfo(compute).tiny)
     return (weights @ values.to(compute)).to(q.dtype)
+
+
+@mistake(
+    replaces="grouped_query_attention",
+    tells="Scores are clamped before the softmax. Differences between large scores vanish, and so does their "
+    "gradient: subtract the row's maximum instead.",
+    question="what-is-gqa",
+)
+def clamps_the_scores(q, k, v, mask=None):
+    keys, values = shared(q, k, v)
+    compute = torch.promote_types(q.dtype, torch.float32)
+    scores = (q.to(compute) @ keys.to(compute).transpose(-2, -1) / math.sqrt(q.size(-1))).clamp(max=80.0)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(compute).min)
+    weights = torch.softmax(scores, dim=-1)
+    return ((weights if mask is None else weights.masked_fill(~mask, 0.0)) @ values.to(compute)).to(q.dtype)
 
 
 # --- the mask
@@ -457,6 +492,54 @@ def uniform_where_nothing_is_seen(q, k, v, mask=None):
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(compute).min)
     return (torch.softmax(scores, dim=-1) @ values.to(compute)).to(q.dtype)
+
+
+@mistake(
+    replaces="grouped_query_attention",
+    tells="A finite fill value such as -1e4 is not low enough: where all allowed scores are lower still, masked keys "
+    "win. Use -inf or torch.finfo(dtype).min.",
+    question="what-is-gqa",
+)
+def fills_with_minus_10000(q, k, v, mask=None):
+    keys, values = shared(q, k, v)
+    compute = torch.promote_types(q.dtype, torch.float32)
+    scores = q.to(compute) @ keys.to(compute).transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is None:
+        return (torch.softmax(scores, dim=-1) @ values.to(compute)).to(q.dtype)
+    weights = torch.softmax(scores.masked_fill(~mask, -1e4), dim=-1).masked_fill(~mask, 0.0)
+    return (weights @ values.to(compute)).to(q.dtype)
+
+
+@mistake(
+    replaces="grouped_query_attention",
+    tells="A finite fill value such as -1e9 is not low enough: where all allowed scores are lower still, masked keys "
+    "win. Use -inf or torch.finfo(dtype).min.",
+    question="what-is-gqa",
+)
+def fills_with_minus_1e9(q, k, v, mask=None):
+    keys, values = shared(q, k, v)
+    compute = torch.promote_types(q.dtype, torch.float32)
+    scores = q.to(compute) @ keys.to(compute).transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is None:
+        return (torch.softmax(scores, dim=-1) @ values.to(compute)).to(q.dtype)
+    weights = torch.softmax(scores.masked_fill(~mask, -1e9), dim=-1).masked_fill(~mask, 0.0)
+    return (weights @ values.to(compute)).to(q.dtype)
+
+
+@mistake(
+    replaces="grouped_query_attention",
+    tells="-1e9 is added to masked scores: where they are larger than the others by more than that, they win. Fill "
+    "them with -inf or torch.finfo(dtype).min instead.",
+    question="what-is-gqa",
+)
+def adds_minus_1e9(q, k, v, mask=None):
+    keys, values = shared(q, k, v)
+    compute = torch.promote_types(q.dtype, torch.float32)
+    scores = q.to(compute) @ keys.to(compute).transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is None:
+        return (torch.softmax(scores, dim=-1) @ values.to(compute)).to(q.dtype)
+    weights = torch.softmax(scores - 1e9 * ~mask, dim=-1).masked_fill(~mask, 0.0)
+    return (weights @ values.to(compute)).to(q.dtype)
 
 
 @mistake(
@@ -756,6 +839,15 @@ def defaults_to_float32(batch, length, layers, num_kv_heads, d_head, bytes_per_v
 )
 def rounds_through_a_float(batch, length, layers, num_kv_heads, d_head, bytes_per_value=2):
     return int(2.0 * batch * length * layers * num_kv_heads * d_head * bytes_per_value)
+
+
+@mistake(
+    replaces="kv_cache_bytes",
+    tells="The product is taken by a tensor or an array, whose 64 bits wrap around. Multiply Python's ints.",
+    question="kv-cache-size",
+)
+def wraps_at_64_bits(batch, length, layers, num_kv_heads, d_head, bytes_per_value=2):
+    return int(torch.tensor([2, batch, length, layers, num_kv_heads, d_head, bytes_per_value]).prod())
 
 
 @mistake(
