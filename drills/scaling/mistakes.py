@@ -60,6 +60,16 @@ def scales_by_length(q, k, scale=None):
 
 @mistake(
     replaces="scaled_scores",
+    tells="The scale is taken from the number of queries. A score is a sum over the d_k features, the last "
+    "dim: its variance does not depend on the length of the sequence.",
+    question="why-sqrt",
+)
+def scales_by_queries(q, k, scale=None):
+    return solution.scaled_scores(q, k, 1.0 / math.sqrt(q.size(-2)) if scale is None else scale)
+
+
+@mistake(
+    replaces="scaled_scores",
     tells="The scale is taken from d_model, all heads together. A score sums over one head's features: "
     "d_k is the last dim of q, d_model / heads.",
     question="why-sqrt",
@@ -408,11 +418,11 @@ def renormalises_after_softmax(q, k, v, mask=None, scale=None):
 
 @mistake(
     replaces="attention",
-    tells="The fill value -1000 is not low enough: where all allowed scores are lower still, masked "
-    "keys win. Use -inf or torch.finfo(dtype).min.",
+    tells="A finite fill value such as -1000 or -1e4 is not low enough: where all allowed scores are "
+    "lower still, masked keys win. Use -inf or torch.finfo(dtype).min.",
     question="attention-steps",
 )
-def fills_with_minus_1000(q, k, v, mask=None, scale=None):
+def fills_with_too_small_a_number(q, k, v, mask=None, scale=None):
     compute = torch.promote_types(q.dtype, torch.float32)
     scores = solution.scaled_scores(q.to(compute), k.to(compute), scale)
     if mask is not None:
@@ -420,6 +430,85 @@ def fills_with_minus_1000(q, k, v, mask=None, scale=None):
     weights = torch.softmax(scores, dim=-1)
     weights = weights if mask is None else weights.masked_fill(~mask, 0.0)
     return (weights @ v.to(compute)).to(q.dtype), weights.to(q.dtype)
+
+
+@mistake(
+    replaces="attention",
+    tells="A finite fill value such as -1e9 is not low enough: where all allowed scores are lower still, "
+    "masked keys win. Use -inf or torch.finfo(dtype).min.",
+    question="attention-steps",
+)
+def fills_with_minus_1e9(q, k, v, mask=None, scale=None):
+    compute = torch.promote_types(q.dtype, torch.float32)
+    scores = solution.scaled_scores(q.to(compute), k.to(compute), scale)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e9)
+    weights = torch.softmax(scores, dim=-1)
+    weights = weights if mask is None else weights.masked_fill(~mask, 0.0)
+    return (weights @ v.to(compute)).to(q.dtype), weights.to(q.dtype)
+
+
+@mistake(
+    replaces="attention",
+    tells="-1e9 is added to masked scores: where they are larger than the others by more than that, they "
+    "win. Fill them with -inf or torch.finfo(dtype).min instead.",
+    question="attention-steps",
+)
+def adds_minus_1e9(q, k, v, mask=None, scale=None):
+    compute = torch.promote_types(q.dtype, torch.float32)
+    scores = solution.scaled_scores(q.to(compute), k.to(compute), scale)
+    if mask is not None:
+        scores = scores - 1e9 * ~mask
+    weights = torch.softmax(scores, dim=-1)
+    weights = weights if mask is None else weights.masked_fill(~mask, 0.0)
+    return (weights @ v.to(compute)).to(q.dtype), weights.to(q.dtype)
+
+
+# A (B, Lk) mask has to be given as (B, 1, Lk). With B = Lq the wrong reading raises no error.
+@mistake(
+    replaces="attention",
+    tells="A mask of two dims is taken for (B, Lk). Masks broadcast against the scores from the last dim: two "
+    "dims are (Lq, Lk).",
+    question="attention-steps",
+)
+def two_dims_mean_padding(q, k, v, mask=None, scale=None):
+    if mask is not None and q.dim() > 2 and mask.shape == (q.size(0), k.size(-2)):
+        mask = mask.view(q.size(0), *[1] * (q.dim() - 2), k.size(-2))
+    return solution.attention(q, k, v, mask, scale)
+
+
+@mistake(
+    replaces="attention",
+    tells="A mask of one dim is taken for the queries. Masks broadcast against the scores from the last dim: one "
+    "dim is the keys.",
+    question="attention-steps",
+)
+def one_dim_means_queries(q, k, v, mask=None, scale=None):
+    if mask is not None and mask.shape == (q.size(-2),):
+        mask = mask[:, None]
+    return solution.attention(q, k, v, mask, scale)
+
+
+@mistake(
+    replaces="attention",
+    tells="A causal mask is applied although none was asked for. What a query may see is the caller's choice.",
+    question="attention-steps",
+)
+def causal_if_square(q, k, v, mask=None, scale=None):
+    if mask is None and q.size(-2) == k.size(-2):
+        mask = torch.ones(q.size(-2), k.size(-2), dtype=torch.bool).tril()
+    return solution.attention(q, k, v, mask, scale)
+
+
+# The blocks of a decoder are 4-D.
+@mistake(
+    replaces="attention",
+    tells="A causal mask is applied to scores with heads although none was asked for. What a query may see is the "
+    "caller's choice.",
+    question="attention-steps",
+)
+def causal_if_square_with_heads(q, k, v, mask=None, scale=None):
+    return (causal_if_square if q.dim() == 4 else solution.attention)(q, k, v, mask, scale)
 
 
 @mistake(
@@ -583,6 +672,24 @@ def t5_shares_the_factor_with_k(d_model, d_head):
 )
 def t5_without_d_model(d_model, d_head):
     return d_head**-0.5
+
+
+@mistake(
+    replaces="t5_query_std",
+    tells="A tensor is returned, in float32. The result is a number: use math.sqrt.",
+    question="t5-init",
+)
+def t5_returns_a_tensor(d_model, d_head):
+    return torch.tensor(d_model * d_head).rsqrt()
+
+
+@mistake(
+    replaces="t5_query_std",
+    tells="The number passes through a float32 tensor, and half of its digits are lost. Use math.sqrt.",
+    question="t5-init",
+)
+def t5_through_float32(d_model, d_head):
+    return torch.tensor(d_model * d_head).rsqrt().item()
 
 
 @mistake(
