@@ -382,7 +382,8 @@ def minus_1e9_in_float32(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 # Zeroing mends the fully masked row, but visible scores below -1e4 still lose to the filled ones.
 @mistake(
     replaces="masked_softmax",
-    tells="With a fill of -1e4, visible scores lower than that get no weight. Only -inf is below every score.",
+    tells="With a finite fill such as -1e4, visible scores lower than that get no weight. Only -inf is below"
+    " every score.",
     question="mask-padding-scores",
 )
 def minus_1e4_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -395,7 +396,8 @@ def minus_1e4_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 # Zeroing mends the fully masked row, but visible scores below -1e9 still lose to the filled ones.
 @mistake(
     replaces="masked_softmax",
-    tells="With a fill of -1e9, visible scores lower than that get no weight. Only -inf is below every score.",
+    tells="With a finite fill such as -1e9, visible scores lower than that get no weight. Only -inf is below"
+    " every score.",
     question="mask-padding-scores",
 )
 def minus_1e9_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -408,7 +410,8 @@ def minus_1e9_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 # float32 and bfloat16 reach 3e38.
 @mistake(
     replaces="masked_softmax",
-    tells="With a fill of -1e30, visible scores lower than that get no weight. Only -inf is below every score.",
+    tells="With a finite fill such as -1e30, visible scores lower than that get no weight. Only -inf is below"
+    " every score.",
     question="mask-padding-scores",
 )
 def minus_1e30_then_zero(scores: Tensor, mask: Tensor | None = None) -> Tensor:
