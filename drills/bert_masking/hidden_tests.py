@@ -11,7 +11,7 @@ probability p. Chernoff's bound (Hoeffding 1963, theorem 1) holds for every n an
     KL(x, p) = x ln(x/p) + (1-x) ln((1-x)/(1-p)).
 
 So n KL(X/n, p) exceeds ln(2 / FALSE_ALARM) with a probability below FALSE_ALARM = 1e-9. All checks together
-make 239 comparisons, so one run fails a right answer with a probability below 239 * 1e-9 < 2.4e-7. In
+make 277 comparisons, so one run fails a right answer with a probability below 277 * 1e-9 < 2.8e-7. In
 standard deviations, the limit is at about sqrt(2 * 21.4) = 6.5; samples are large enough to put the known wrong
 answers well beyond that.
 """
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from grader.testing import Mismatch, assert_equal, assert_tensor, describe, noncontiguous, unchanged
+from grader.testing import Mismatch, assert_equal, assert_tensor, describe, noncontiguous, seeded, unchanged
 
 FALSE_ALARM = 1e-9  # of one comparison
 LIMIT = math.log(2 / FALSE_ALARM)
@@ -69,6 +69,11 @@ def random_ids(gen: torch.Generator, *shape: int, vocab: int = VOCAB) -> Tensor:
     return torch.randint(vocab, shape, generator=gen)
 
 
+def copied(ids: Tensor) -> Tensor:
+    """The same ids with the same strides: an answer that writes to them spoils no expected value."""
+    return torch.empty_strided(ids.shape, ids.stride(), dtype=ids.dtype).copy_(ids)
+
+
 def mask(
     impl,
     ids: Tensor,
@@ -81,7 +86,7 @@ def mask(
 ) -> tuple[Tensor, Tensor]:
     """The learner's (inputs, labels), known to be two tensors of the right shape and dtype."""
     shape, dtype = tuple(ids.shape), ids.dtype
-    result = impl.mask_tokens(ids, vocab, mask_id, special, *probability, generator=rng)
+    result = impl.mask_tokens(copied(ids), vocab, mask_id, special, *probability, generator=rng)
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise Mismatch(f"{what}: expected (inputs, labels), got {describe(result)}")
     for name, tensor in zip(("inputs", "labels"), result, strict=True):
@@ -224,9 +229,8 @@ def test_inputs_are_left_alone(impl, gen):
     The same batch is masked again in the next epoch, from the originals. Work on a copy, or make new tensors.
     """
     for ids in (random_ids(gen, 16, 8), random_ids(gen, 64), random_ids(gen, 16, 8).int()):
-        what = f"{str(ids.dtype).removeprefix('torch.')} ids {tuple(ids.shape)}"
         with unchanged(input_ids=ids):
-            mask(impl, ids, 0.7, rng=fresh(gen), special=[0, 1], what=what)
+            impl.mask_tokens(ids, VOCAB, MASK, [0, 1], 0.7, generator=fresh(gen))
 
 
 def test_any_strides(impl, gen):
@@ -249,20 +253,22 @@ def test_selection_rate(impl, gen):
     """15% of the ordinary tokens are selected, or whatever mask_probability says
 
     The probability is that of each ordinary token. Padding must not use up part of the 15%, nor must the
-    others make up for it. And selected means predicted: with all 80/10/10, not only with [MASK].
+    others make up for it. And selected means predicted: with all 80/10/10, not only with [MASK]. Any probability
+    will do: 0.003 is not a whole number of percents.
     """
     padded = random_ids(gen, 160, 128)
     padded[:, 96:] = 0
     for ids, probability in (
         (padded, ()),
         (random_ids(gen, 64, 64), (0.4,)),
-        (random_ids(gen, 64, 64), (0.02,)),
+        (random_ids(gen, 80, 128), (0.003,)),  # far from 0% and from 1%, to which whole percents would round it
         (random_ids(gen, 32, 64), (0.85,)),
     ):
         what = "the default mask_probability" if not probability else f"mask_probability={probability[0]}"
-        _, labels = mask(impl, ids, *probability, rng=fresh(gen), special=[0])
+        inputs, labels = mask(impl, ids, *probability, rng=fresh(gen), special=[0])
         counts, trials = int((labels != -100).sum()), int((ids != 0).sum())
         assert_chance(counts, trials, *(probability or (0.15,)), f"{what}: selected tokens")
+        assert_equal(inputs[ids == 0], ids[ids == 0], what=f"{what}: inputs at the special tokens")
 
 
 def test_eighty_ten_ten(impl, gen):
@@ -271,8 +277,8 @@ def test_eighty_ten_ten(impl, gen):
     All three shares are of the selected tokens, whatever mask_probability is. Half of the 20% that are left
     after [MASK] is 10%; a tenth of them is 2%. And a random id must not overwrite a [MASK].
     """
-    ids = torch.full((80, 128), 17)
-    for probability in ((1.0,), ()):
+    for rows, probability in ((240, (1.0,)), (80, ())):  # 82/9/9 is 8.8 standard deviations away in 240 rows
+        ids = torch.full((rows, 128), 17)
         inputs, labels = mask(impl, ids, *probability, rng=fresh(gen))
         what = f"mask_probability={probability[0]}" if probability else "the default mask_probability"
         assert_split(inputs, ids, labels != -100, VOCAB, MASK, what)
@@ -304,28 +310,39 @@ def test_each_random_id_is_its_own_draw(impl, gen):
     """Every random id is drawn anew from the whole vocabulary
 
     Not one draw for the batch, a row or an id, and not from the ids that happen to be in the batch. The
-    range is vocab_size's, whatever the largest id in the batch is.
+    range is vocab_size's, whatever the largest id in the batch is. All ids have the same chance: numbers below
+    65536 modulo vocab_size, or ids from half precision, have not.
     """
-    vocab, original = 30_000, 9
-    ids = torch.full((96, 128), original)
+    vocab, original = 40_000, 9
+    ids = torch.full((4, 32, 128), original)
     inputs, _ = mask(impl, ids, 1.0, rng=fresh(gen), vocab=vocab, mask_id=vocab - 1)
-    drawn = (inputs != vocab - 1) & (inputs != original)  # (96, 128), a random id that shows
+    inputs, ids = inputs.flatten(0, 1), ids.flatten(0, 1)  # (128, 128)
+    drawn = (inputs != vocab - 1) & (inputs != original)  # (128, 128), a random id that shows
     if not drawn.any():
         raise Mismatch(f"inputs: none of {ids.numel()} tokens has become a random id, with mask_probability=1.0")
-    bins = torch.bincount(inputs[drawn].clamp(0, vocab - 1) * 8 // vocab, minlength=8)
-    names = [f"from {i * vocab // 8} to {(i + 1) * vocab // 8 - 1}" for i in range(8)]
-    sizes = torch.full((8,), vocab // 8, dtype=torch.float64)
-    sizes[[0, -1]] -= 1  # the original and [MASK] do not show
-    assert_chance(bins, int(drawn.sum()), sizes / (vocab - 2), f"vocab_size={vocab}: random ids", names)
+    found, n = inputs[drawn], int(drawn.sum())
+    eighths = [(i * vocab // 8, (i + 1) * vocab // 8) for i in range(8)]
+    ranges = [*eighths, (0, vocab // 2), (0, 2**16 - vocab)]  # the last one has two chances in a number below 2**16
+    counts = torch.stack([((found >= low) & (found < high)).sum() for low, high in ranges])
+    shown = [high - low - (low <= original < high) - (high == vocab) for low, high in ranges]  # without [MASK]
+    p = torch.tensor(shown, dtype=torch.float64) / (vocab - 2)
+    names = [f"from {low} to {high - 1}" for low, high in ranges]
+    assert_chance(counts, n, p, f"vocab_size={vocab}: random ids", names)
     for where, a, b in (
         ("to the right", (slice(None), slice(0, None, 2)), (slice(None), slice(1, None, 2))),
         ("below", (slice(0, None, 2), slice(None)), (slice(1, None, 2), slice(None))),
+        ("in the other half of the batch", (slice(0, 64), slice(None)), (slice(64, None), slice(None))),
     ):
         both = drawn[a] & drawn[b]
         pairs, equal = int(both.sum()), int(((inputs[a] == inputs[b]) & both).sum())
         what = f"vocab_size={vocab}: random ids equal to the random id {where}"
         if pairs:
             assert_chance(equal, pairs, 1 / (vocab - 2), what)
+    # The k-th repeats one of k - 1 with a chance of at most (k - 1) / (vocab - 2), whatever came before. So the bound
+    # with their average, (n - 1) / 2 / (vocab - 2), holds for too many repetitions; too few are not looked for.
+    repeated, chance = n - len(found.unique()), (n - 1) / 2 / (vocab - 2)
+    if repeated > n * chance:
+        assert_chance(repeated, n, chance, f"vocab_size={vocab}: random ids that were drawn before")
 
 
 def test_no_position_and_no_id_is_preferred(impl, gen):
@@ -350,17 +367,18 @@ def test_tokens_are_independent(impl, gen):
     """What happens to a token says nothing about any other token
 
     Neither its neighbours nor the same column of other rows: no spans, no pattern shared by the rows of a
-    batch, no draw broadcast over a dimension. Draw numbers of the full shape of input_ids, for the selection
-    and for the kind of replacement.
+    batch, no draw broadcast over a dimension, be it the first of three. Draw numbers of the full shape of
+    input_ids, for the selection and for the kind of replacement.
     """
     p, rows, columns = 0.4, 128, 128
-    ids = torch.full((rows, columns), 17)
+    ids = torch.full((4, rows // 4, columns), 17)
     inputs, labels = mask(impl, ids, p, rng=fresh(gen))
     names = ("not selected", "[MASK]", "random", "unchanged")
     q = torch.tensor(
         [1 - p, p * (0.8 + 0.1 / VOCAB), p * (0.1 - 0.2 / VOCAB), p * (0.1 + 0.1 / VOCAB)], dtype=torch.float64
     )
     fate = torch.where(inputs == MASK, 1, torch.where(inputs == ids, 3, 2)).where(labels != -100, 0)
+    fate = fate.flatten(0, 1)  # (rows, columns)
     # Pairs of tokens of which none belongs to two pairs: these are independent trials.
     every, even, odd = slice(None), slice(0, None, 2), slice(1, None, 2)
     halves = slice(0, columns // 2), slice(columns // 2, None)
@@ -371,7 +389,7 @@ def test_tokens_are_independent(impl, gen):
         "a token and the one half a row on": ((every, halves[0]), (every, halves[1])),
         "the same column of rows 2i and 2i+1": ((even, every), (odd, every)),
         "the same column of rows 2i and 2i-1": ((slice(2, None, 2), every), (slice(1, -1, 2), every)),
-        "the same column of the batch's halves": ((halves[0], every), (halves[1], every)),
+        "the same place of the batch's halves": ((halves[0], every), (halves[1], every)),
         "a token and the next one of the next row": ((even, slice(0, -1)), (odd, slice(1, None))),
         "a token and the one before of the next row": ((even, slice(1, None)), (odd, slice(0, -1))),
     }
@@ -379,6 +397,12 @@ def test_tokens_are_independent(impl, gen):
     for what, (a, b) in paired.items():
         counts = torch.bincount((4 * fate[a] + fate[b]).flatten(), minlength=16)
         assert_chance(counts, fate[a].numel(), torch.outer(q, q), what, joint)
+    for what, a, b in (
+        ("a token and its mirror image in the row", fate[:, halves[0]], fate[:, halves[1]]),
+        ("a token and its mirror image in the batch's other half", fate[halves[0]], fate[halves[1]]),
+    ):
+        counts = torch.bincount((4 * a + b.flip(1)).flatten(), minlength=16)
+        assert_chance(counts, a.numel(), torch.outer(q, q), what, joint)
     # Two rows of 128 are alike with probability 0.52**128 < 1e-36.
     for what, lines in (("rows", fate), ("columns", fate.t())):
         alike = len(lines) - len(torch.unique(lines > 0, dim=0))
@@ -447,10 +471,11 @@ def test_same_seed_same_result(impl, gen):
 
 
 def test_next_call_masks_anew(impl, gen):
-    """The next call with the same generator selects other tokens
+    """The next call with the same generator draws everything anew
 
     A new mask for every epoch, RoBERTa's dynamic masking, comes by itself if the draws advance the
-    generator. Seeding something with the generator's initial seed starts again and again at the same point.
+    generator. Seeding something with the generator's initial seed starts again and again at the same point. And
+    nothing is kept from an earlier call: neither the selection nor the kinds nor the random ids.
     """
     ids, rng = random_ids(gen, 24, 64), fresh(gen)
     first = mask(impl, ids, 0.5, rng=rng)
@@ -464,13 +489,26 @@ def test_next_call_masks_anew(impl, gen):
     again = mask(impl, ids, 0.5, rng=rng)
     for name, a, b in zip(("inputs", "labels"), second, again, strict=True):
         assert_equal(b, a, what=f"{name} of two calls with a generator in the same state")
+    # Everything selected, so that the kinds and the random ids of two calls can be compared at many places.
+    vocab, ids = 30_000, torch.full((48, 64), 17)
+    (one, _), (two, _) = (mask(impl, ids, 1.0, rng=rng, vocab=vocab) for _ in range(2))
+    kinds = [torch.where(inputs == MASK, 0, torch.where(inputs == ids, 1, 2)) for inputs in (one, two)]
+    chance = (0.8 + 0.1 / vocab) ** 2 + (0.1 + 0.1 / vocab) ** 2 + (0.1 - 0.2 / vocab) ** 2
+    what = "tokens to which two calls with one generator do the same, mask_probability=1.0"
+    assert_chance(int((kinds[0] == kinds[1]).sum()), ids.numel(), chance, what)
+    both = (kinds[0] == 2) & (kinds[1] == 2)
+    if both.any():
+        equal = int((one[both] == two[both]).sum())
+        what = "random ids that the next call with the same generator repeats in the same place"
+        assert_chance(equal, int(both.sum()), 1 / (vocab - 2), what)
 
 
 def test_works_without_a_generator(impl, gen):
     """Without a generator the global state is used, and only then
 
-    The masks differ from call to call; a new torch.Generator() would start from the same seed each time. A
-    call with a generator must not reseed the global state: dropout would repeat itself.
+    The masks differ from call to call; a new torch.Generator() would start from the same seed each time, and
+    after one that seeds itself torch.manual_seed makes no run repeatable. A call with a generator must not touch
+    the global state: dropout would repeat itself, or come out differently.
     """
     ids, seed = torch.full((48, 64), 17), fresh(gen).initial_seed()
     results = []
@@ -486,3 +524,14 @@ def test_works_without_a_generator(impl, gen):
     what = "without a generator, mask_probability=0.5"
     assert_chance(int((labels != -100).sum()), ids.numel(), 0.5, f"{what}: selected tokens")
     assert_split(inputs, ids, labels != -100, VOCAB, MASK, what)
+    seed %= 2**31
+    rest = VOCAB, MASK, (), 0.5
+    (first, after), (again, _) = (seeded(seed, impl.mask_tokens, copied(ids), *rest, generator=None) for _ in range(2))
+    for name, a, b in zip(("inputs", "labels"), first, again, strict=True):
+        assert_equal(b, a, what=f"{name} of two calls without a generator, from the same global state")
+    untouched = torch.Generator().manual_seed(seed).get_state()
+    if torch.equal(after, untouched):
+        raise Mismatch("without a generator: the global random state has not moved on, so nothing was drawn from it")
+    _, after = seeded(seed, impl.mask_tokens, copied(ids), *rest, generator=fresh(gen))
+    if not torch.equal(after, untouched):
+        raise Mismatch("with a generator: the global random state has changed")

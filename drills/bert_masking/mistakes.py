@@ -1,4 +1,8 @@
-"""Wrong answers to BERT's masking that candidates give."""
+"""Wrong answers to BERT's masking that candidates give.
+
+A diagnosis compares values, and the same mistake draws other ones if the rest of the answer draws its numbers
+differently. So the usual mistakes stand here twice: with two coins for the kinds, and at the end with one number.
+"""
 
 import torch
 from torch import Tensor
@@ -6,6 +10,7 @@ from torch import Tensor
 from grader.authoring import mistake
 
 Result = tuple[Tensor, Tensor]
+DRAWS = {"one number for the kind": False}
 
 
 def ordinary(input_ids, special_token_ids) -> Tensor:
@@ -25,12 +30,20 @@ def words(input_ids, vocab_size, generator) -> Tensor:
     return torch.randint(vocab_size, input_ids.shape, generator=generator, dtype=input_ids.dtype)
 
 
+def kinds(input_ids, generator) -> tuple[Tensor, Tensor]:
+    """Where a selected token becomes [MASK], and where a random id."""
+    if DRAWS["one number for the kind"]:
+        u = torch.rand(input_ids.shape, generator=generator)
+        return u < 0.8, (u >= 0.8) & (u < 0.9)
+    masked = coin(input_ids, 0.8, generator)
+    return masked, ~masked & coin(input_ids, 0.5, generator)
+
+
 def corrupt(input_ids, selected, vocab_size, mask_token_id, generator) -> Tensor:
     """80/10/10 of the selected tokens, done right."""
-    masked = selected & coin(input_ids, 0.8, generator)
-    replaced = selected & ~masked & coin(input_ids, 0.5, generator)
-    inputs = input_ids.masked_fill(masked, mask_token_id)
-    return torch.where(replaced, words(input_ids, vocab_size, generator), inputs)
+    masked, replaced = kinds(input_ids, generator)
+    inputs = input_ids.masked_fill(selected & masked, mask_token_id)
+    return torch.where(selected & replaced, words(input_ids, vocab_size, generator), inputs)
 
 
 # -- the three kinds ---------------------------------------------------------------------------------------------------
@@ -559,16 +572,45 @@ def selects_ids(
     return inputs, input_ids.masked_fill(~selected, -100)
 
 
+@mistake(
+    replaces="mask_tokens",
+    tells="The selection is drawn for the last two dimensions and repeated along the others. Draw numbers of the full"
+    " shape of input_ids.",
+    question="why-15-percent",
+)
+def one_selection_for_all_batches(
+    input_ids, vocab_size, mask_token_id, special_token_ids, mask_probability=0.15, generator=None
+) -> Result:
+    chosen = torch.rand(input_ids.shape[-2:], generator=generator) < mask_probability
+    selected = chosen & ordinary(input_ids, special_token_ids)
+    inputs = corrupt(input_ids, selected, vocab_size, mask_token_id, generator)
+    return inputs, input_ids.masked_fill(~selected, -100)
+
+
+@mistake(
+    replaces="mask_tokens",
+    tells="mask_probability is rounded to whole percents: a number below 100 is drawn and compared. Draw uniform"
+    " numbers from 0 to 1.",
+    question="why-15-percent",
+)
+def draws_whole_percents(
+    input_ids, vocab_size, mask_token_id, special_token_ids, mask_probability=0.15, generator=None
+) -> Result:
+    percents = torch.randint(100, input_ids.shape, generator=generator)
+    selected = (percents < 100 * mask_probability) & ordinary(input_ids, special_token_ids)
+    inputs = corrupt(input_ids, selected, vocab_size, mask_token_id, generator)
+    return inputs, input_ids.masked_fill(~selected, -100)
+
+
 # -- the random ids ----------------------------------------------------------------------------------------------------
 
 
 def with_words(input_ids, mask_token_id, special_token_ids, mask_probability, generator, draw) -> Result:
     """All right but for the random ids, which `draw()` gives."""
     selected = select(input_ids, special_token_ids, mask_probability, generator)
-    masked = selected & coin(input_ids, 0.8, generator)
-    replaced = selected & ~masked & coin(input_ids, 0.5, generator)
-    inputs = torch.where(replaced, draw().to(input_ids.dtype), input_ids)
-    return inputs.masked_fill(masked, mask_token_id), input_ids.masked_fill(~selected, -100)
+    masked, replaced = kinds(input_ids, generator)
+    inputs = torch.where(selected & replaced, draw().to(input_ids.dtype), input_ids)
+    return inputs.masked_fill(selected & masked, mask_token_id), input_ids.masked_fill(~selected, -100)
 
 
 @mistake(
@@ -762,6 +804,23 @@ def new_generator_each_call(
 
 @mistake(
     replaces="mask_tokens",
+    tells="Without a generator a new one seeds itself from the system, so torch.manual_seed does not make a run"
+    " repeatable. Pass None on to the draws: they take the global state.",
+    question="dynamic-masking",
+)
+def seeds_itself_each_call(
+    input_ids, vocab_size, mask_token_id, special_token_ids, mask_probability=0.15, generator=None
+) -> Result:
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    selected = select(input_ids, special_token_ids, mask_probability, generator)
+    inputs = corrupt(input_ids, selected, vocab_size, mask_token_id, generator)
+    return inputs, input_ids.masked_fill(~selected, -100)
+
+
+@mistake(
+    replaces="mask_tokens",
     tells="The draws use a copy of the generator, so the caller's never moves on and the next call gives the same"
     " mask. Use the generator itself.",
     question="dynamic-masking",
@@ -786,11 +845,25 @@ def changes_the_input(
 ) -> Result:
     selected = select(input_ids, special_token_ids, mask_probability, generator)
     labels = input_ids.masked_fill(~selected, -100)
-    masked = selected & coin(input_ids, 0.8, generator)
-    replaced = selected & ~masked & coin(input_ids, 0.5, generator)
-    input_ids[masked] = mask_token_id
-    input_ids[replaced] = words(input_ids, vocab_size, generator)[replaced]
+    masked, replaced = kinds(input_ids, generator)
+    random = words(input_ids, vocab_size, generator)
+    input_ids[selected & masked] = mask_token_id
+    input_ids[selected & replaced] = random[selected & replaced]
     return input_ids, labels
+
+
+@mistake(
+    replaces="mask_tokens",
+    tells="labels is input_ids under another name, so writing -100 to it changes the batch. Clone it first.",
+    question="dynamic-masking",
+)
+def labels_are_the_input(
+    input_ids, vocab_size, mask_token_id, special_token_ids, mask_probability=0.15, generator=None
+) -> Result:
+    selected = select(input_ids, special_token_ids, mask_probability, generator)
+    inputs = corrupt(input_ids, selected, vocab_size, mask_token_id, generator)
+    input_ids[~selected] = -100
+    return inputs, input_ids
 
 
 @mistake(
@@ -802,10 +875,9 @@ def random_ids_change_the_dtype(
     input_ids, vocab_size, mask_token_id, special_token_ids, mask_probability=0.15, generator=None
 ) -> Result:
     selected = select(input_ids, special_token_ids, mask_probability, generator)
-    masked = selected & coin(input_ids, 0.8, generator)
-    replaced = selected & ~masked & coin(input_ids, 0.5, generator)
+    masked, replaced = kinds(input_ids, generator)
     random = torch.randint(vocab_size, input_ids.shape, generator=generator)
-    inputs = torch.where(replaced, random, input_ids.masked_fill(masked, mask_token_id))
+    inputs = torch.where(selected & replaced, random, input_ids.masked_fill(selected & masked, mask_token_id))
     return inputs, input_ids.masked_fill(~selected, -100)
 
 
@@ -839,3 +911,136 @@ def numbers_of_bert_base(
 ) -> Result:
     selected = select(input_ids, special_token_ids, mask_probability, generator)
     return corrupt(input_ids, selected, 30522, 103, generator), input_ids.masked_fill(~selected, -100)
+
+
+# -- the same, drawn otherwise -----------------------------------------------------------------------------------------
+
+
+def like(other) -> dict[str, str]:
+    """What another mistake tells its author, and its question."""
+    known = other.__drill_stand_in__
+    return {"replaces": known.replaces, "tells": known.tells, "question": known.question}
+
+
+def one_number(other, *args, **kwargs) -> Result:
+    """Another mistake where one uniform number for each token, cut at 0.8 and 0.9, decides about the kind."""
+    DRAWS["one number for the kind"] = True
+    try:
+        return other(*args, **kwargs)
+    finally:
+        DRAWS["one number for the kind"] = False
+
+
+@mistake(**like(labels_only_masks))
+def labels_only_masks_one_number(*args, **kwargs) -> Result:
+    return one_number(labels_only_masks, *args, **kwargs)
+
+
+@mistake(**like(labels_only_changes))
+def labels_only_changes_one_number(*args, **kwargs) -> Result:
+    return one_number(labels_only_changes, *args, **kwargs)
+
+
+@mistake(**like(labels_from_the_corrupted))
+def labels_from_the_corrupted_one_number(*args, **kwargs) -> Result:
+    return one_number(labels_from_the_corrupted, *args, **kwargs)
+
+
+@mistake(**like(labels_everything))
+def labels_everything_one_number(*args, **kwargs) -> Result:
+    return one_number(labels_everything, *args, **kwargs)
+
+
+@mistake(**like(ignores_with_zero))
+def ignores_with_zero_one_number(*args, **kwargs) -> Result:
+    return one_number(ignores_with_zero, *args, **kwargs)
+
+
+@mistake(**like(selects_special_tokens))
+def selects_special_tokens_one_number(*args, **kwargs) -> Result:
+    return one_number(selects_special_tokens, *args, **kwargs)
+
+
+@mistake(**like(special_tokens_only_unlabelled))
+def special_tokens_only_unlabelled_one_number(*args, **kwargs) -> Result:
+    return one_number(special_tokens_only_unlabelled, *args, **kwargs)
+
+
+@mistake(**like(special_by_position))
+def special_by_position_one_number(*args, **kwargs) -> Result:
+    return one_number(special_by_position, *args, **kwargs)
+
+
+@mistake(**like(zero_is_padding))
+def zero_is_padding_one_number(*args, **kwargs) -> Result:
+    return one_number(zero_is_padding, *args, **kwargs)
+
+
+@mistake(**like(mask_token_is_special))
+def mask_token_is_special_one_number(*args, **kwargs) -> Result:
+    return one_number(mask_token_is_special, *args, **kwargs)
+
+
+@mistake(**like(fixed_number_a_row))
+def fixed_number_a_row_one_number(*args, **kwargs) -> Result:
+    return one_number(fixed_number_a_row, *args, **kwargs)
+
+
+@mistake(**like(fixed_number_a_batch))
+def fixed_number_a_batch_one_number(*args, **kwargs) -> Result:
+    return one_number(fixed_number_a_batch, *args, **kwargs)
+
+
+@mistake(**like(one_pattern_for_all_rows))
+def one_pattern_for_all_rows_one_number(*args, **kwargs) -> Result:
+    return one_number(one_pattern_for_all_rows, *args, **kwargs)
+
+
+@mistake(**like(one_selection_for_all_batches))
+def one_selection_for_all_batches_one_number(*args, **kwargs) -> Result:
+    return one_number(one_selection_for_all_batches, *args, **kwargs)
+
+
+@mistake(**like(random_ids_without_the_last))
+def random_ids_without_the_last_one_number(*args, **kwargs) -> Result:
+    return one_number(random_ids_without_the_last, *args, **kwargs)
+
+
+@mistake(**like(one_random_id))
+def one_random_id_one_number(*args, **kwargs) -> Result:
+    return one_number(one_random_id, *args, **kwargs)
+
+
+@mistake(**like(ignores_the_generator))
+def ignores_the_generator_one_number(*args, **kwargs) -> Result:
+    return one_number(ignores_the_generator, *args, **kwargs)
+
+
+@mistake(**like(random_ids_without_the_generator))
+def random_ids_without_the_generator_one_number(*args, **kwargs) -> Result:
+    return one_number(random_ids_without_the_generator, *args, **kwargs)
+
+
+@mistake(**like(kinds_without_the_generator))
+def kinds_without_the_generator_one_number(*args, **kwargs) -> Result:
+    return one_number(kinds_without_the_generator, *args, **kwargs)
+
+
+@mistake(**like(new_generator_each_call))
+def new_generator_each_call_one_number(*args, **kwargs) -> Result:
+    return one_number(new_generator_each_call, *args, **kwargs)
+
+
+@mistake(**like(changes_the_input))
+def changes_the_input_one_number(*args, **kwargs) -> Result:
+    return one_number(changes_the_input, *args, **kwargs)
+
+
+@mistake(**like(labels_are_the_input))
+def labels_are_the_input_one_number(*args, **kwargs) -> Result:
+    return one_number(labels_are_the_input, *args, **kwargs)
+
+
+@mistake(**like(random_ids_change_the_dtype))
+def random_ids_change_the_dtype_one_number(*args, **kwargs) -> Result:
+    return one_number(random_ids_change_the_dtype, *args, **kwargs)
