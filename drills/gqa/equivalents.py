@@ -183,7 +183,7 @@ def in_the_input_dtype(q, k, v, mask=None):
     scores = (q * q.shape[-1] ** -0.5) @ keys.transpose(2, 3)
     wide = torch.promote_types(q.dtype, torch.float32)
     if mask is not None:
-        scores = scores.to(wide) + mask.logical_not().to(wide) * torch.finfo(wide).min
+        scores = scores.to(wide) + mask.logical_not().to(wide) * -1e9
     weights = torch.softmax(scores, dim=-1, dtype=wide).to(q.dtype)
     if mask is not None:
         weights = weights * mask

@@ -512,38 +512,6 @@ def fills_with_minus_10000(q, k, v, mask=None):
 
 @mistake(
     replaces="grouped_query_attention",
-    tells="A finite fill value such as -1e9 is not low enough: where all allowed scores are lower still, masked keys "
-    "win. Use -inf or torch.finfo(dtype).min.",
-    question="what-is-gqa",
-)
-def fills_with_minus_1e9(q, k, v, mask=None):
-    keys, values = shared(q, k, v)
-    compute = torch.promote_types(q.dtype, torch.float32)
-    scores = q.to(compute) @ keys.to(compute).transpose(-2, -1) / math.sqrt(q.size(-1))
-    if mask is None:
-        return (torch.softmax(scores, dim=-1) @ values.to(compute)).to(q.dtype)
-    weights = torch.softmax(scores.masked_fill(~mask, -1e9), dim=-1).masked_fill(~mask, 0.0)
-    return (weights @ values.to(compute)).to(q.dtype)
-
-
-@mistake(
-    replaces="grouped_query_attention",
-    tells="-1e9 is added to masked scores: where they are larger than the others by more than that, they win. Fill "
-    "them with -inf or torch.finfo(dtype).min instead.",
-    question="what-is-gqa",
-)
-def adds_minus_1e9(q, k, v, mask=None):
-    keys, values = shared(q, k, v)
-    compute = torch.promote_types(q.dtype, torch.float32)
-    scores = q.to(compute) @ keys.to(compute).transpose(-2, -1) / math.sqrt(q.size(-1))
-    if mask is None:
-        return (torch.softmax(scores, dim=-1) @ values.to(compute)).to(q.dtype)
-    weights = torch.softmax(scores - 1e9 * ~mask, dim=-1).masked_fill(~mask, 0.0)
-    return (weights @ values.to(compute)).to(q.dtype)
-
-
-@mistake(
-    replaces="grouped_query_attention",
     tells="-inf is added to the scores and the NaN replaced in the result. The backward pass of the softmax still "
     "yields NaN, and an addition passes it on. Use masked_fill or torch.where on the scores.",
     question="what-is-gqa",

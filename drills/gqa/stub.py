@@ -11,9 +11,8 @@ G = H is MHA, G = 1 is MQA.
 - `grouped_query_attention(q, k, v, mask)`: softmax(q k^T / sqrt(D)) v with
   shared heads. Whether you repeat k and v or broadcast over the groups is
   yours to choose. The mask is boolean, True = may attend, and broadcasts
-  against the scores (B, H, Lq, Lk): heads in it are query heads. A masked
-  key has no say, whatever the size of the scores. A row that may attend to
-  nothing gives zeros, and its gradient is zero: never NaN.
+  against the scores (B, H, Lq, Lk): heads in it are query heads. A row that
+  may attend to nothing gives zeros, and its gradient is zero: never NaN.
 - `mean_pool_kv_heads(weight, num_heads, num_groups)`: turns the K or V
   projection of an MHA checkpoint into one for GQA. Each group is the mean
   of its consecutive heads.

@@ -129,14 +129,14 @@ def attention_by_logsumexp(q, k, v, mask=None, scale=None):
 
 @equivalent(replaces="attention")
 def attention_with_additive_mask(q, k, v, mask=None, scale=None):
-    """A bias of the lowest number on masked scores, what is left of their weights cut off after the softmax."""
+    """A bias of -1e9 on masked scores, what is left of their weights cut off after the softmax."""
     compute = torch.promote_types(q.dtype, torch.float32)
     scores = solution.scaled_scores(q.to(compute), k.to(compute), scale)
     if mask is None:
         weights = torch.softmax(scores, dim=-1)
     else:
         keep = mask.to(compute)
-        weights = torch.softmax(scores + (1.0 - keep) * torch.finfo(compute).min, dim=-1) * keep
+        weights = torch.softmax(scores + (1.0 - keep) * -1e9, dim=-1) * keep
     return (weights @ v.to(compute)).to(q.dtype), weights.to(q.dtype)
 
 
@@ -211,8 +211,8 @@ def t5_two_roots(d_model, d_head):
 
 @equivalent(replaces="t5_query_std")
 def t5_tensor(d_model, d_head):
-    """A float64 tensor of one element on the way."""
-    return torch.tensor(d_model * d_head, dtype=torch.float64).rsqrt().item()
+    """A tensor of one element instead of a float."""
+    return torch.tensor(float(d_model * d_head)).rsqrt()
 
 
 @equivalent(replaces="t5_query_std")

@@ -432,38 +432,6 @@ def fills_with_too_small_a_number(q, k, v, mask=None, scale=None):
     return (weights @ v.to(compute)).to(q.dtype), weights.to(q.dtype)
 
 
-@mistake(
-    replaces="attention",
-    tells="A finite fill value such as -1e9 is not low enough: where all allowed scores are lower still, "
-    "masked keys win. Use -inf or torch.finfo(dtype).min.",
-    question="attention-steps",
-)
-def fills_with_minus_1e9(q, k, v, mask=None, scale=None):
-    compute = torch.promote_types(q.dtype, torch.float32)
-    scores = solution.scaled_scores(q.to(compute), k.to(compute), scale)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -1e9)
-    weights = torch.softmax(scores, dim=-1)
-    weights = weights if mask is None else weights.masked_fill(~mask, 0.0)
-    return (weights @ v.to(compute)).to(q.dtype), weights.to(q.dtype)
-
-
-@mistake(
-    replaces="attention",
-    tells="-1e9 is added to masked scores: where they are larger than the others by more than that, they "
-    "win. Fill them with -inf or torch.finfo(dtype).min instead.",
-    question="attention-steps",
-)
-def adds_minus_1e9(q, k, v, mask=None, scale=None):
-    compute = torch.promote_types(q.dtype, torch.float32)
-    scores = solution.scaled_scores(q.to(compute), k.to(compute), scale)
-    if mask is not None:
-        scores = scores - 1e9 * ~mask
-    weights = torch.softmax(scores, dim=-1)
-    weights = weights if mask is None else weights.masked_fill(~mask, 0.0)
-    return (weights @ v.to(compute)).to(q.dtype), weights.to(q.dtype)
-
-
 # A (B, Lk) mask has to be given as (B, 1, Lk). With B = Lq the wrong reading raises no error.
 @mistake(
     replaces="attention",
@@ -672,24 +640,6 @@ def t5_shares_the_factor_with_k(d_model, d_head):
 )
 def t5_without_d_model(d_model, d_head):
     return d_head**-0.5
-
-
-@mistake(
-    replaces="t5_query_std",
-    tells="A tensor is returned, in float32. The result is a number: use math.sqrt.",
-    question="t5-init",
-)
-def t5_returns_a_tensor(d_model, d_head):
-    return torch.tensor(d_model * d_head).rsqrt()
-
-
-@mistake(
-    replaces="t5_query_std",
-    tells="The number passes through a float32 tensor, and half of its digits are lost. Use math.sqrt.",
-    question="t5-init",
-)
-def t5_through_float32(d_model, d_head):
-    return torch.tensor(d_model * d_head).rsqrt().item()
 
 
 @mistake(

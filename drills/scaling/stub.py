@@ -13,10 +13,9 @@ initialisation that lets T5 do without the factor.
   0.0, 1.0 and negative numbers included.
 - `attention(q, k, v, mask, scale)`: the output and the weights. The mask is
   boolean, True = may attend, and broadcasts against the scores. Masked
-  weights are exactly 0, and a masked key has no say, whatever the size of the
-  scores. A row that may attend to nothing gives zeros, in the output and in
-  the weights, and its gradient is zero: never NaN. Without a mask
-  every query sees every key.
+  weights are exactly 0. A row that may attend to nothing gives zeros, in the
+  output and in the weights, and its gradient is zero: never NaN. Without a
+  mask every query sees every key.
 - `t5_query_std(d_model, d_head)`: the standard deviation of W_q with which
   unscaled scores have variance 1.
 
@@ -66,6 +65,6 @@ def t5_query_std(d_model: int, d_head: int) -> float:
     """Standard deviation of W_q (d_model, d_head) at which the unscaled q.k has variance 1.
 
     The inputs of both projections have independent components of mean 0 and variance 1, the weights have mean
-    0, and W_k has standard deviation 1/sqrt(d_model). Returns a Python float, with float64 accuracy.
+    0, and W_k has standard deviation 1/sqrt(d_model).
     """
     raise NotImplementedError
