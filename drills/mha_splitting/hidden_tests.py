@@ -461,10 +461,19 @@ def test_masks_of_every_broadcastable_shape(impl, gen):
     # All sizes equal: only the position of a dim tells what it is.
     weights = random_weights(gen, 9)
     module, query = build(impl, weights, 3), normal(gen, 3, 3, 9)
-    shapes = [(3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1, 3)]
+    shapes = [(3,), (3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1, 3)]
     masks = {f"3 sequences of 3 tokens in 3 heads, mask {shape}": random_mask(gen, *shape) for shape in shapes}
     masks["3 sequences of 3 tokens in 3 heads, causal mask (3, 3)"] = torch.ones(3, 3, dtype=torch.bool).tril()
     check_masks(module, weights, 3, query, query, masks)
+    module.eval()
+    check(
+        module,
+        weights,
+        3,
+        query,
+        mask=masks["3 sequences of 3 tokens in 3 heads, mask (3, 3)"],
+        what="output in eval()",
+    )
 
 
 def test_extreme_scores(impl):
@@ -474,27 +483,29 @@ def test_extreme_scores(impl):
     and the visible ones may have very small scores: is there one that your fill value would not be far below?
     """
     share = 1 / (1 + math.exp(-1.0))
-    cases = (
-        ("masked scores of 2e6, visible ones near 0", [2e6, 0.5, -0.5, 2e6]),
-        ("visible scores of -2e6, masked ones near 0", [0.5, -2e6, -2e6 - 1, 0.0]),
-        ("visible scores of 2e6, masked ones of -2e6", [-2e6, 2e6, 2e6 - 1, -2e6]),
-    )
-    scores = torch.tensor([row for _, row in cases], dtype=F64)[:, :, None]
-    key = torch.cat([scores, torch.zeros(3, 4, 1, dtype=F64)], dim=-1)  # the second of two heads sees zeros
-    value = torch.tensor([[5.0, 7.0], [1.0, 0.0], [0.0, 1.0], [6.0, 8.0]], dtype=F64).expand(3, 4, 2)
-    module = build(impl, identities(2, F64), 2)
-    mask = torch.tensor([False, True, True, False])
-    output = module(torch.ones(3, 1, 2, dtype=F64), key, value, mask)
-    assert_tensor(output, shape=(3, 1, 2), dtype=F64)
-    for row, (what, _) in zip(output, cases, strict=True):
-        # 2e6: a logarithm of the sum is rounded relative to the scores.
-        expected = torch.tensor([[share, 0.5]], dtype=F64)
-        assert_close(row, expected, magnitude=2e6, dtype=F64, what=what)
-
-    scores = torch.tensor([[1000.0, 999.0, -1000.0], [-1000.0, -1001.0, -2000.0]])[:, :, None]
+    scores = torch.tensor([[3000.0, 2999.0, -3000.0], [-3000.0, -3001.0, -6000.0]])[:, :, None]
     value = torch.tensor([[1.0], [0.0], [5.0]]).expand(2, 3, 2)
     output = build(impl, identities(2), 2)(torch.ones(2, 1, 2), scores.expand(2, 3, 2), value)
-    assert_close(output, torch.full((2, 1, 2), share), magnitude=1e3, what="float32 scores of 1000 and -1000")
+    assert_close(output, torch.full((2, 1, 2), share), magnitude=3e3, what="float32 scores of 3000 and -3000")
+
+    cases = (
+        (2e6, "masked scores of 2e6, visible ones near 0", [2e6, 0.5, -0.5, 2e6]),
+        (2e6, "visible scores of -2e6, masked ones near 0", [0.5, -2e6, -2e6 - 1, 0.0]),
+        (2e6, "visible scores of 2e6, masked ones of -2e6", [-2e6, 2e6, 2e6 - 1, -2e6]),
+        (2e12, "masked scores of 2e12, visible ones near 0", [2e12, 0.5, -0.5, 2e12]),
+        (2e12, "visible scores of -2e12, masked ones near 0", [0.5, -2e12, -2e12 - 1, 0.0]),
+    )
+    scores = torch.tensor([row for *_, row in cases], dtype=F64)[:, :, None]
+    key = torch.cat([scores, torch.zeros(5, 4, 1, dtype=F64)], dim=-1)  # the second of two heads sees zeros
+    value = torch.tensor([[5.0, 7.0], [1.0, 0.0], [0.0, 1.0], [6.0, 8.0]], dtype=F64).expand(5, 4, 2)
+    module = build(impl, identities(2, F64), 2)
+    mask = torch.tensor([False, True, True, False])
+    output = module(torch.ones(5, 1, 2, dtype=F64), key, value, mask)
+    assert_tensor(output, shape=(5, 1, 2), dtype=F64)
+    for row, (size, what, _) in zip(output, cases, strict=True):
+        # size: a logarithm of the sum is rounded relative to the scores.
+        expected = torch.tensor([[share, 0.5]], dtype=F64)
+        assert_close(row, expected, magnitude=size, dtype=F64, what=what)
 
 
 def test_rows_that_see_nothing_give_the_bias(impl, gen):
@@ -614,6 +625,16 @@ def test_half_precision(impl, gen):
         means = value.double().mean(1, keepdim=True)
         output = module(torch.zeros(1, 1, 64, dtype=dtype), key, value)
         assert_close(output, means, terms=1024, dtype=dtype, what=f"{name} mean of 1024 values")
+
+    # 1 + 3/1024 is a float16 number; bfloat16 has no bits for the 3/1024.
+    fine = torch.full((1, 4, 6), 1 + 3 / 1024, dtype=F16)
+    for what, result, shape in (
+        ("split_heads", impl.split_heads(fine, 3), (1, 3, 4, 2)),
+        ("merge_heads", impl.merge_heads(fine[:, None]), (1, 4, 6)),
+        ("output", build(impl, identities(6, F16), 3)(fine), (1, 4, 6)),
+    ):
+        want = torch.full(shape, 1 + 3 / 1024, dtype=F64)
+        assert_close(result, want, terms=4, dtype=F16, what=f"{what}, float16 values of 1 + 3/1024")
 
 
 def test_inputs_are_left_as_they_were(impl, gen):

@@ -550,6 +550,17 @@ class SoftmaxWithoutMaximum(_Frame):
 
 @mistake(
     replaces="MultiHeadAttention",
+    tells="Scores are clamped before the softmax. Differences between large scores vanish, and so does their"
+    " gradient: subtract the row's maximum instead.",
+    question="mha-formula",
+)
+class ClampsTheScores(_Frame):
+    def weigh(self, scores, mask):
+        return super().weigh(scores.clamp(max=80.0), mask)
+
+
+@mistake(
+    replaces="MultiHeadAttention",
     tells="All heads share one set of weights, the mean of theirs. Each head has its own softmax.",
     question="why-several-heads",
 )
@@ -739,6 +750,19 @@ class TakesTwoDimsForPadding(_Frame):
 
 @mistake(
     replaces="MultiHeadAttention",
+    tells="A mask of one dim is taken for the queries. Masks broadcast against (B, H, Lq, Lk) from the last dim: one"
+    " dim is the keys.",
+    question="shapes",
+)
+class TakesOneDimForTheQueries(_Frame):
+    def weigh(self, scores, mask):
+        if mask is not None and mask.shape == scores.shape[-2:-1]:
+            mask = mask[:, None]
+        return super().weigh(scores, mask)
+
+
+@mistake(
+    replaces="MultiHeadAttention",
     tells="A mask of three dims is taken for (B, Lq, Lk) and gets a head dim. By the rules of broadcasting its"
     " first dim is the heads; a mask for each sequence is (B, 1, Lq, Lk).",
     question="shapes",
@@ -776,7 +800,8 @@ class FlipsTheMaskInPlace(_Frame):
 
 @mistake(
     replaces="MultiHeadAttention",
-    tells="Masked scores are filled with -1e4, which real scores can be below. Use -inf or the dtype's minimum.",
+    tells="Masked scores are filled with a number such as -1e4, which real scores can be below. Use -inf or the"
+    " dtype's minimum.",
     question="shapes",
 )
 class FillsWithMinusTenThousand(_Frame):
@@ -784,6 +809,32 @@ class FillsWithMinusTenThousand(_Frame):
         if mask is None:
             return super().weigh(scores, None)
         return torch.softmax(scores.masked_fill(~mask, -1e4), dim=-1) * mask.any(-1, keepdim=True)
+
+
+@mistake(
+    replaces="MultiHeadAttention",
+    tells="Masked scores are filled with a number such as -1e9, which real scores can be below. Use -inf or the"
+    " dtype's minimum.",
+    question="shapes",
+)
+class FillsWithMinusABillion(_Frame):
+    def weigh(self, scores, mask):
+        if mask is None:
+            return super().weigh(scores, None)
+        return torch.softmax(scores.masked_fill(~mask, -1e9), dim=-1).masked_fill(~mask, 0.0)
+
+
+@mistake(
+    replaces="MultiHeadAttention",
+    tells="-1e9 is added to masked scores: where they are larger than the others by more than that, they win. Fill"
+    " them with -inf or the dtype's minimum instead.",
+    question="shapes",
+)
+class AddsMinusABillion(_Frame):
+    def weigh(self, scores, mask):
+        if mask is None:
+            return super().weigh(scores, None)
+        return torch.softmax(scores - 1e9 * ~mask, dim=-1).masked_fill(~mask, 0.0)
 
 
 @mistake(
@@ -890,6 +941,18 @@ class NarrowsBfloat16(_Frame):
             return super().attend(q, k, v, mask)
         scores = self.score(q.half(), k.half()).float()
         return (self.weigh(scores, mask) @ v.float()).to(q.dtype)
+
+
+@mistake(
+    replaces="MultiHeadAttention",
+    tells="The heads pass through bfloat16 also in a float16 module, whose numbers have three bits more. Convert them"
+    " to query.dtype.",
+    question="mha-formula",
+)
+class RoundsHeadsToBfloat16(_Frame):
+    def attend(self, q, k, v, mask):
+        heads = super().attend(q, k, v, mask)
+        return heads.to(torch.bfloat16).to(q.dtype) if q.dtype == torch.float16 else heads
 
 
 @mistake(
