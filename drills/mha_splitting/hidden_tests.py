@@ -489,23 +489,21 @@ def test_extreme_scores(impl):
     assert_close(output, torch.full((2, 1, 2), share), magnitude=3e3, what="float32 scores of 3000 and -3000")
 
     cases = (
-        (2e6, "masked scores of 2e6, visible ones near 0", [2e6, 0.5, -0.5, 2e6]),
-        (2e6, "visible scores of -2e6, masked ones near 0", [0.5, -2e6, -2e6 - 1, 0.0]),
-        (2e6, "visible scores of 2e6, masked ones of -2e6", [-2e6, 2e6, 2e6 - 1, -2e6]),
-        (2e12, "masked scores of 2e12, visible ones near 0", [2e12, 0.5, -0.5, 2e12]),
-        (2e12, "visible scores of -2e12, masked ones near 0", [0.5, -2e12, -2e12 - 1, 0.0]),
+        ("masked scores of 2e6, visible ones near 0", [2e6, 0.5, -0.5, 2e6]),
+        ("visible scores of -2e6, masked ones near 0", [0.5, -2e6, -2e6 - 1, 0.0]),
+        ("visible scores of 2e6, masked ones of -2e6", [-2e6, 2e6, 2e6 - 1, -2e6]),
     )
-    scores = torch.tensor([row for *_, row in cases], dtype=F64)[:, :, None]
-    key = torch.cat([scores, torch.zeros(5, 4, 1, dtype=F64)], dim=-1)  # the second of two heads sees zeros
-    value = torch.tensor([[5.0, 7.0], [1.0, 0.0], [0.0, 1.0], [6.0, 8.0]], dtype=F64).expand(5, 4, 2)
+    scores = torch.tensor([row for _, row in cases], dtype=F64)[:, :, None]
+    key = torch.cat([scores, torch.zeros(3, 4, 1, dtype=F64)], dim=-1)  # the second of two heads sees zeros
+    value = torch.tensor([[5.0, 7.0], [1.0, 0.0], [0.0, 1.0], [6.0, 8.0]], dtype=F64).expand(3, 4, 2)
     module = build(impl, identities(2, F64), 2)
     mask = torch.tensor([False, True, True, False])
-    output = module(torch.ones(5, 1, 2, dtype=F64), key, value, mask)
-    assert_tensor(output, shape=(5, 1, 2), dtype=F64)
-    for row, (size, what, _) in zip(output, cases, strict=True):
-        # size: a logarithm of the sum is rounded relative to the scores.
+    output = module(torch.ones(3, 1, 2, dtype=F64), key, value, mask)
+    assert_tensor(output, shape=(3, 1, 2), dtype=F64)
+    for row, (what, _) in zip(output, cases, strict=True):
+        # 2e6: a logarithm of the sum is rounded relative to the scores.
         expected = torch.tensor([[share, 0.5]], dtype=F64)
-        assert_close(row, expected, magnitude=size, dtype=F64, what=what)
+        assert_close(row, expected, magnitude=2e6, dtype=F64, what=what)
 
 
 def test_rows_that_see_nothing_give_the_bias(impl, gen):

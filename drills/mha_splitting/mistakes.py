@@ -813,32 +813,6 @@ class FillsWithMinusTenThousand(_Frame):
 
 @mistake(
     replaces="MultiHeadAttention",
-    tells="Masked scores are filled with a number such as -1e9, which real scores can be below. Use -inf or the"
-    " dtype's minimum.",
-    question="shapes",
-)
-class FillsWithMinusABillion(_Frame):
-    def weigh(self, scores, mask):
-        if mask is None:
-            return super().weigh(scores, None)
-        return torch.softmax(scores.masked_fill(~mask, -1e9), dim=-1).masked_fill(~mask, 0.0)
-
-
-@mistake(
-    replaces="MultiHeadAttention",
-    tells="-1e9 is added to masked scores: where they are larger than the others by more than that, they win. Fill"
-    " them with -inf or the dtype's minimum instead.",
-    question="shapes",
-)
-class AddsMinusABillion(_Frame):
-    def weigh(self, scores, mask):
-        if mask is None:
-            return super().weigh(scores, None)
-        return torch.softmax(scores - 1e9 * ~mask, dim=-1).masked_fill(~mask, 0.0)
-
-
-@mistake(
-    replaces="MultiHeadAttention",
     tells="Future keys are always hidden. Only the mask says who may attend to whom.",
     question="shapes",
 )

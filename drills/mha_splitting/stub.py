@@ -19,8 +19,8 @@ Rules
 - `key` defaults to `query`, `value` to `key`; each may come without the
   other. Lq may differ from Lk. B is first: (B, L, E).
 - The mask is boolean, True = may attend, and broadcasts against
-  (B, H, Lq, Lk) by the usual rules, from the last dim. A masked key has no
-  say, whatever the size of the scores, in train() and in eval().
+  (B, H, Lq, Lk) by the usual rules, from the last dim, in train() and in
+  eval().
 - A head in which a query may attend to nothing gives zeros, so where no head
   sees anything the output is w_o's bias. Its gradient is zero, never NaN.
 - `bias` counts for all four layers. Nothing else is trainable.
