@@ -67,7 +67,7 @@ def padding_by_loops(lengths: Tensor, max_length: int | None = None) -> Tensor:
 @equivalent(replaces="padding_mask")
 def padding_by_counting(lengths: Tensor, max_length: int | None = None) -> Tensor:
     """Counts positions from 1 by a running sum, compares with <=, and compares tensors for the error."""
-    longest = lengths.long().max()
+    longest = lengths.max()
     if max_length is not None and longest > max_length:
         raise ValueError("max_length cuts tokens off")
     width = longest.item() if max_length is None else max_length

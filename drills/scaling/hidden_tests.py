@@ -551,8 +551,7 @@ def test_t5_init_gives_unit_variance(impl):
     """T5's W_q gives unscaled scores variance 1
 
     Follow the variance: a component of q is a sum of d_model products of an input and a weight, q.k is a sum
-    of d_head products of a component of q and one of k. W_k already keeps k at variance 1. The result is a Python
-    float with all its digits.
+    of d_head products of a component of q and one of k. W_k already keeps k at variance 1.
     """
     sizes = ((512, 64), (768, 64), (1024, 128), (64, 512), (7, 3), (1, 1), (1, 9), (100, 1))
     for d_model, d_head in sizes:
