@@ -233,7 +233,9 @@ def unchanged(**inputs: Tensor) -> Iterator[None]:
 
 
 def _bits(t: Tensor) -> Tensor:
-    return t.detach().contiguous().view(torch.uint8) if t.dim() else t.detach().reshape(1).view(torch.uint8)
+    flat = t.detach().reshape(-1)
+    # A single element, or none, counts as contiguous whatever its stride, and cannot be seen as bytes then.
+    return (flat if flat.stride(0) == 1 else flat.clone(memory_format=torch.contiguous_format)).view(torch.uint8)
 
 
 def largest_tensor(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, int]:

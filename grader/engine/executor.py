@@ -293,7 +293,14 @@ def _swap(value: Any, inputs: dict[int, _Differentiable]) -> Any:
 def _same_bytes(a: Tensor, b: Tensor) -> bool:
     if a.numel() == 0:
         return True
-    return torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8))
+    return torch.equal(_bytes(a), _bytes(b))
+
+
+def _bytes(t: Tensor) -> Tensor:
+    flat = t.reshape(-1)
+    if flat.stride(0) != 1:  # also of a single element, which counts as contiguous whatever its stride
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8)
 
 
 def _kind(value: Any) -> str:

@@ -243,7 +243,7 @@ _BUILD: dict[str, Callable[[list[Any]], Any]] = {
 
 def _window(t: Tensor) -> memoryview:
     """The bytes from a tensor's first element to its last, as they lie in memory (no copy)."""
-    if t.is_contiguous() and t.numel() != 1:  # a single element may have any stride
+    if t.is_contiguous() and t.numel() > 1:  # one element, or none, may have any stride
         return t.reshape(-1).view(torch.uint8).numpy().data
     size = t.element_size()
     extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)) if t.numel() else 0

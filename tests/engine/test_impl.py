@@ -12,7 +12,7 @@ from torch import nn
 
 from grader.engine.impl import Missing, NotSendable, RemoteError
 from grader.engine.remote import RunnerFault
-from grader.testing import largest_tensor, seeded
+from grader.testing import Mismatch, largest_tensor, seeded, unchanged
 
 HEAD = "import torch\nfrom torch import nn\n"
 
@@ -61,6 +61,28 @@ def test_a_single_element_of_a_larger_tensor_comes_and_goes(behind):
     x = torch.arange(6.0, dtype=torch.float64).reshape(3, 2)[1:2, 1:]  # contiguous, with a last stride of 1 or not
     assert torch.equal(module.f(x)[0], x * 2) and torch.equal(module.f(x.T)[0], x * 2)
     assert module.f(torch.ones(4)[::3][:1]) == (torch.tensor([2.0]), (3,))
+
+
+ODD_STRIDES = (
+    HEAD
+    + """
+class One(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4)[::3][:1].clone().as_strided((1,), (7,)))
+    def forward(self, x): return x * self.weight
+def one(): return torch.arange(8.0).as_strided((1, 1), (5, 3), 6)
+def none(): return torch.empty(0, dtype=torch.int64).as_strided((0,), (2,))
+"""
+)
+
+
+def test_one_element_or_none_may_have_any_stride(behind):
+    module = behind(ODD_STRIDES)
+    assert module.one().tolist() == [[6.0]]
+    assert module.none().shape == (0,) and module.none().dtype == torch.int64
+    assert module.One()(torch.full((1,), 3.0)).tolist() == [3.0]
+    behind("def f(x): return x.numel()").f(torch.empty(0).as_strided((0,), (0,)))
 
 
 def test_strides_of_dense_outputs_are_kept(behind):
@@ -478,3 +500,16 @@ def test_the_global_random_state_in_this_process():
         assert torch.equal(after, torch.default_generator.get_state())
     finally:
         torch.default_generator.set_state(state)
+
+
+@pytest.mark.parametrize(
+    "t",
+    [torch.arange(8.0).as_strided((1, 1), (5, 3)), torch.empty(0).as_strided((0,), (2,)), torch.tensor(3.0)],
+    ids=["one element", "none", "no dims"],
+)
+def test_inputs_of_any_stride_can_be_watched_for_changes(t):
+    with unchanged(t=t):
+        pass
+    if t.numel():
+        with pytest.raises(Mismatch), unchanged(t=t):
+            t.add_(1.0)
