@@ -250,22 +250,6 @@ def positions_wrap(lengths: Tensor, max_length: int | None = None) -> Tensor:
     return torch.arange(width).to(lengths.dtype) < lengths[:, None]
 
 
-# 300 becomes 44 beside an int8 tensor, and 44 < 127.
-@mistake(
-    replaces="padding_mask",
-    tells="max_length is compared with a tensor in the dtype of the lengths, in which it wraps around: a legal width"
-    " raises a ValueError. Compare ints: int(lengths.max()).",
-    question="mask-padding-scores",
-)
-def compares_in_a_small_dtype(lengths: Tensor, max_length: int | None = None) -> Tensor:
-    longest = lengths.max()
-    if max_length is None:
-        max_length = int(longest)
-    if longest > max_length:
-        raise ValueError(f"max_length {max_length} is shorter than the longest sequence, {int(longest)}")
-    return torch.arange(max_length) < lengths[:, None]
-
-
 # masked_softmax
 
 
