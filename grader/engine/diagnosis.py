@@ -179,11 +179,10 @@ def diagnose(
     one whose checks another explains as well, and more.
     """
     suspects = Suspects(plugin, reference, items)
-    fits: dict[str, list[str]] = {}
+    fits: dict[str, set[str]] = {}
     cleared: set[str] = set()
-    looked_at = 0
+    looked_at: list[tuple[pytest.Item, Trace]] = []
     for item, trace in failed[:MAX_CHECKS]:
-        looked_at += not suspects.out_of_time
         known = [m for m in reference.mistakes if m.name in fits]
         rest = [m for m in reference.mistakes if m.name not in fits and m.name not in cleared]
         for group in (known, rest):  # what explains another check is tried first, and mostly is enough
@@ -193,19 +192,27 @@ def diagnose(
                 if mistake.name not in fits and suspects.contradicts(passed, mistake):
                     cleared.add(mistake.name)
                 else:
-                    fits.setdefault(mistake.name, []).append(item.name)
+                    fits.setdefault(mistake.name, set()).add(item.name)
             if any(item.name in checks for checks in fits.values()):
                 break
-        looked_at -= suspects.too_slow(item)
-    enough = [m for m in reference.mistakes if len(fits.get(m.name, ())) >= max(1.0, LEAST_SHARE * looked_at)]
-    named = [m for m in enough if not _outdone(m, fits)]
+        if not suspects.too_slow(item):
+            looked_at.append((item, trace))
+    found = [m for m in reference.mistakes if m.name in fits]
+    for mistake in found:  # each on every check, also on those that another explained first
+        fits[mistake.name] |= {item.name for item, trace in looked_at if suspects.fits(item, trace, mistake)}
+    named = [m for m in found if len(fits[m.name]) >= LEAST_SHARE * len(looked_at) and not _outdone(m, fits)]
     named.sort(key=lambda m: -len(fits[m.name]))
     return [
-        Diagnosis(mistake=m.name, message=m.tells, question=m.question, checks=fits[m.name]) for m in named[:MAX_NAMED]
+        Diagnosis(
+            mistake=m.name,
+            message=m.tells,
+            question=m.question,
+            checks=[item.name for item, _ in looked_at if item.name in fits[m.name]],
+        )
+        for m in named[:MAX_NAMED]
     ]
 
 
-def _outdone(mistake: StandIn, fits: dict[str, list[str]]) -> bool:
+def _outdone(mistake: StandIn, fits: dict[str, set[str]]) -> bool:
     """Whether another mistake explains strictly more of the failing checks."""
-    mine = set(fits[mistake.name])
-    return any(mine < set(checks) for checks in fits.values())
+    return any(fits[mistake.name] < checks for checks in fits.values())

@@ -94,13 +94,14 @@ class Trials:
             signal.setitimer(signal.ITIMER_PROF, request.limits.check_seconds)  # its signal ends the process
             ending = plugin.run(item, other, lambda: _load(request, trial))
             signal.setitimer(signal.ITIMER_PROF, 0)
+            impl = plugin.current  # before the reference may be run through the check
             outcome, message = classify(request, plugin, item, other, ending, reference)
             if outcome == "passed":
                 passed.append(item)
                 continue
             first = first if first[0] else (item.name, message)
-            if plugin.current is not None and outcome == "failed":
-                failed.append((item, diagnosis.Trace(plugin.current.trace)))
+            if impl is not None and outcome == "failed":
+                failed.append((item, diagnosis.Trace(impl.trace)))
             if not trial.diagnose:
                 break
         names = [item.name for item in passed]

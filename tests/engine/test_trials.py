@@ -87,3 +87,10 @@ def test_a_check_that_fails_by_itself_is_an_error(tmp_path):
         lambda event: tried.append(event) if isinstance(event, Tried) else None,
     )
     assert [found.verdict for found in tried] == ["error"] and "undefined" in tried[0].message
+
+
+def test_a_mistake_over_which_the_test_itself_stumbles_is_named():
+    """A weight of another size makes the test's own copy_ fail: the reference is run to see whose fault that is."""
+    place = (str(DRILL.folder / "mistakes.py"), "OneGainForAll")
+    (tried,), _ = try_all(trial(stand_in=place, diagnose=True))
+    assert tried.named == ["OneGainForAll"]
