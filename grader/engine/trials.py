@@ -8,6 +8,7 @@ a learner's are; a wrong one that the tests reject here, a wall could only rejec
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import socket
@@ -33,6 +34,7 @@ from grader.results import Event, Finished, Request, Result, Trial, Tried
 
 LEAST_MEMORY_MB = 1024  # for the tests and the variant together; the drill's own limit is for learners
 DIAGNOSIS_SECONDS = 30.0
+PATIENCE = 10  # times the time of a run, by the wall clock
 
 
 class Trials:
@@ -86,12 +88,14 @@ class Trials:
     def _try(self, index: int, trial: Trial, items: list[pytest.Item], plugin: Plugin) -> Tried:
         """Run the checks, all of them if the mistake is to be named, else up to the first that rejects it."""
         request = msgspec.structs.replace(self._request, seed=trial.seed)
+        signal.signal(signal.SIGPROF, _out_of_time)
+        signal.alarm(math.ceil(PATIENCE * request.limits.run_seconds))  # ends the process, should that not help
         plugin.seed_of_run = trial.seed
         reference = Reference(request)
         failed, passed, first = [], [], ("", "")
         for position, item in enumerate(items):
             other = items[(position + 1) % len(items)] if len(items) > 1 else None
-            signal.setitimer(signal.ITIMER_PROF, request.limits.check_seconds)  # its signal ends the process
+            signal.setitimer(signal.ITIMER_PROF, request.limits.check_seconds)
             ending = plugin.run(item, other, lambda: _load(request, trial))
             signal.setitimer(signal.ITIMER_PROF, 0)
             impl = plugin.current  # before the reference may be run through the check
@@ -112,6 +116,14 @@ class Trials:
             signal.setitimer(signal.ITIMER_PROF, DIAGNOSIS_SECONDS)
             named = [d.mistake for d in diagnosis.diagnose(failed, passed, plugin, reference, items)]
         return Tried(index=index, verdict="failed", check=first[0], message=first[1], named=named, passed=names)
+
+
+class OutOfTime(BaseException):
+    """A check has used up its CPU time. It comes back over the wire, as what the variant raised."""
+
+
+def _out_of_time(*_: object) -> NoReturn:
+    raise OutOfTime
 
 
 def _load(request: Request, trial: Trial) -> Impl:
