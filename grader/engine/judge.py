@@ -34,12 +34,13 @@ _NEEDS_COMPILER = re.compile(rb"torch\.func\b|import func\b|\bfunctorch|\bcheckp
 
 def terms_of(request: Request) -> Terms:
     """What the request's runners are allowed. The kernel's limit of CPU time is a second line behind the judge's."""
+    sources = [request.source] if request.stand_in is None else [request.source, Path(request.stand_in[0]).read_bytes()]
     return Terms(
         forbidden=[] if request.allow_forbidden else request.forbidden,
         operators=[] if request.allow_forbidden else request.operators,
         memory_mb=request.limits.memory_mb,
         cpu_seconds=math.ceil(2 * request.limits.check_seconds) + 1,
-        compiler=_NEEDS_COMPILER.search(request.source) is not None,
+        compiler=any(_NEEDS_COMPILER.search(source) for source in sources),
     )
 
 

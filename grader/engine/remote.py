@@ -240,10 +240,7 @@ class Runner:
         """End the runner; what it printed stays in `output`."""
         self._drain()
         self._parent.kill(self._pid)
-        self._data.close()
-        if self._output_fd >= 0:
-            os.close(self._output_fd)
-            self._output_fd = -1
+        self.let_go()
 
     def let_go(self) -> None:
         """In a process forked from the owner's: close the descriptors, and leave the runner alone."""

@@ -345,16 +345,19 @@ def test_what_needs_torchs_compiler_works_in_little_memory(wall, body):
     assert module.f(torch.tensor([1.0, 3.0])).tolist() == [2.0, 6.0]
 
 
-def test_a_source_that_needs_torchs_compiler_is_noticed():
-    def asked(source: bytes) -> bool:
+def test_a_source_that_needs_torchs_compiler_is_noticed(tmp_path):
+    def asked(source: bytes, **options: object) -> bool:
         limits = Limits()
         return terms_of(
-            Request(drill="d", folder="", solution="", source=source, filename="", seed=1, limits=limits)
+            Request(drill="d", folder="", solution="", source=source, filename="", seed=1, limits=limits, **options)
         ).compiler
 
     assert asked(b"import torch\ntorch.func.vmap(f)") and asked(b"from torch.utils.checkpoint import checkpoint")
     assert asked(b"from torch import func, nn") and asked(b"from torch import optim")
     assert not asked(b"import torch.nn.functional as F\nimport re\nre.compile('optimal')")
+    stand_ins = tmp_path / "equivalents.py"
+    stand_ins.write_text("from torch.utils.checkpoint import checkpoint")
+    assert asked(b"", stand_in=(str(stand_ins), "checkpointed"))
 
 
 def test_memory_that_is_free_does_not_count(wall):

@@ -114,8 +114,9 @@ def economise_memory() -> None:
 def bound_memory(memory_mb: int) -> None:
     """Bound this process's address space to what is mapped now and `memory_mb` more (Linux)."""
     if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        bound = pages * resource.getpagesize() + (memory_mb << 20)
+        open_statm()
+        bound = _mapped_bytes() + (memory_mb << 20)
+        close_statm()
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
