@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import wraps
-from pathlib import Path
-from typing import Any
 
 import click
 
 from drills import reports
 from drills.catalogue import Drill, Question
+from drills.shell import LANGUAGES, confirm, json_option, print_json, print_lines, print_markdown, with_session
 from grader import __version__
 from grader.errors import BadInput, catalogue_errors, refuse_native_windows
 from grader.review import next_drill
 from grader.session import Session
-
-LANGUAGES = click.Choice(["en", "zh"])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,23 +30,6 @@ def main(context: click.Context) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without a ✓ shows a ? in its place
-
-
-def with_session(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options for workspace and packs, and what they name as its first argument."""
-
-    @click.option("--workspace", metavar="DIR", type=click.Path(path_type=Path), help="Your folder of answers.")
-    @click.option("--pack", "packs", metavar="DIR", multiple=True, type=click.Path(path_type=Path), help="More drills.")
-    @wraps(command)
-    def opened(workspace: Path | None, packs: tuple[Path, ...], **arguments: Any) -> None:
-        command(Session.open(workspace, packs), **arguments)
-
-    return opened
-
-
-def json_option(command: Callable[..., None]) -> Callable[..., None]:
-    """The option `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
 @main.command()
@@ -95,9 +73,9 @@ def list_drills(session: Session, lang: str, as_json: bool) -> None:
     """Show the course, with your state in each drill."""
     states = session.states()
     if as_json:
-        _print_json(reports.course_object(session, states))
+        print_json(reports.course_object(session, states))
     else:
-        _print(reports.course_lines(session, states, lang))
+        print_lines(reports.course_lines(session, states, lang))
 
 
 @main.command()
@@ -115,11 +93,11 @@ def show(session: Session, topic: str, lang: str, question: str | None, as_json:
     if question is not None:
         questions = [_pick(drill, questions, question)]
     if as_json:
-        _print_json(reports.show_object(drill, state, task, questions, lang))
+        print_json(reports.show_object(drill, state, task, questions, lang))
     elif question is not None:
-        _print_markdown(reports.question_markdown(questions[0]))
+        print_markdown(reports.question_markdown(questions[0]))
     else:
-        _print_markdown(reports.drill_markdown(drill, state, task, questions, lang))
+        print_markdown(reports.drill_markdown(drill, state, task, questions, lang))
 
 
 def _pick(drill: Drill, questions: list[Question], identity: str) -> Question:
@@ -139,7 +117,7 @@ def next_(session: Session, as_json: bool) -> None:
     chosen = next_drill(session.catalogue, states)
     if as_json:
         drill, reason = chosen or (None, "there are no drills")
-        _print_json({"schema": reports.SCHEMA, "drill": drill.slug if drill else None, "reason": reason})
+        print_json({"schema": reports.SCHEMA, "drill": drill.slug if drill else None, "reason": reason})
     elif chosen is None:
         click.echo("There are no drills. `drills list` tells what is broken.")
     else:
@@ -157,9 +135,9 @@ def stats(session: Session, as_json: bool) -> None:
 
     totals = session.read(lambda progress: progress.stats(), Stats())
     if as_json:
-        _print_json(reports.stats_object(totals))
+        print_json(reports.stats_object(totals))
     else:
-        _print(reports.stats_lines(totals, len(session.catalogue.drills), datetime.now()))
+        print_lines(reports.stats_lines(totals, len(session.catalogue.drills), datetime.now()))
 
 
 @main.command()
@@ -178,7 +156,7 @@ def hint(session: Session, topic: str, show_all: bool) -> None:
     upto = len(hints) if show_all else shown + 1
     for number in range(1 if show_all else upto, upto + 1):
         each = hints[number - 1]
-        _print_markdown(f"## Hint {number} of {len(hints)}: {each.title}\n\n{each.text}\n")
+        print_markdown(f"## Hint {number} of {len(hints)}: {each.title}\n\n{each.text}\n")
     session.record(lambda progress: progress.record_hint(drill.slug, upto))
 
 
@@ -191,7 +169,7 @@ def solution(session: Session, topic: str, yes: bool) -> None:
     drill = session.find(topic)
     with catalogue_errors():
         source = drill.solution_source
-    _confirm(f"Show the solution of {drill.slug}? It is recorded as seen.", yes)
+    confirm(f"Show the solution of {drill.slug}? It is recorded as seen.", yes)
     session.record(lambda progress: progress.record_solution_seen(drill.slug))
     click.echo(source, nl=False)
 
@@ -204,41 +182,9 @@ def reset(session: Session, topic: str, yes: bool) -> None:
     """Put a drill's stub back. Your attempt is kept."""
     drill = session.find(topic)
     session.workspace.require()
-    _confirm(f"Start {drill.slug} again from the stub? Your attempt is kept.", yes)
+    confirm(f"Start {drill.slug} again from the stub? Your attempt is kept.", yes)
     with catalogue_errors():
         kept = session.workspace.reset(drill)
     click.echo(f"{session.workspace.file(drill.slug)} is the stub again.")
     if kept is not None:
         click.echo(f"Your attempt is kept as {kept}")
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """Raises click.Abort for a no, BadInput where nobody can be asked."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise BadInput("This needs your consent, and there is no terminal to ask at.", "Consent with --yes")
-    click.confirm(question, abort=True, err=True)
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
-
-
-def _print_json(value: reports.Object) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2))
-
-
-def _print_markdown(text: str) -> None:
-    """Rendered in a terminal, as it is written elsewhere."""
-    context = click.get_current_context()
-    if not sys.stdout.isatty() or context.color is False:
-        click.echo(text)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    Console(width=min(100, Console().width)).print(Markdown(text))
