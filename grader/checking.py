@@ -14,9 +14,10 @@ from drills.catalogue import Drill
 from grader import report
 from grader.client import Grading
 from grader.errors import BadInput
+from grader.plain import plain
 from grader.requests import new_seed, request_for
 from grader.results import Check, CheckFinished, Event, Finished, Report, Request, Result, Verdict
-from grader.session import Session
+from grader.session import Session, warn
 from grader.submission import read_submission
 
 EXIT_CODES: dict[Verdict, int] = {"passed": 0, "failed": 1, "error": 3}
@@ -68,10 +69,15 @@ def _job(session: Session, drill: Drill, options: Options) -> Job:
     if options.solution:
         return Job(drill, drill.solution_source.encode(), str(drill.solution), recorded=False)
     if options.file is not None:
-        return Job(drill, read_submission(options.file), str(options.file), recorded=False)
+        return Job(drill, read_submission(options.file), _shown(options.file), recorded=False)
     session.workspace.require()
     path = session.workspace.file(drill.slug)
-    return Job(drill, read_submission(path), str(path), recorded=True)
+    return Job(drill, read_submission(path), _shown(path), recorded=True)
+
+
+def _shown(path: Path) -> str:
+    """A file's name, fit for a terminal."""
+    return plain(str(path)).replace("\n", " ")
 
 
 def _refuse_broken(drill: Drill) -> None:
@@ -107,6 +113,8 @@ def run(request: Request, use_server: bool, on_event: Callable[[Event], None]) -
         for event in grading:
             on_event(event)
             if isinstance(event, Finished):
+                for text in grading.warnings:
+                    warn(text)
                 return event.result
     except KeyboardInterrupt:
         grading.cancel()

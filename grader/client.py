@@ -22,7 +22,10 @@ from grader.engine.frames import Closed, FrameReader, ProtocolError, receive_fra
 from grader.results import Answer, Event, Finished, Hello, Request, Stale, Status, error_result
 
 _decoder = msgspec.msgpack.Decoder(Answer)
-START_SECONDS = 30.0
+START_SECONDS = 30.0  # a server that has been reached says something by then, though it may have to import torch first
+# Of silence, for each second that a run may compute: a judge that takes longer was stopped, or has lost its way.
+PATIENCE, LEAST_PATIENCE = 20.0, 60.0
+STOP_SECONDS = 10.0
 LOG_CAP = 1 << 20
 
 
@@ -49,6 +52,7 @@ class Grading:
         self._process: subprocess.Popen[bytes] | None = None
         self.cancelled = False
         self.restarted = False
+        self.warnings: list[str] = []  # for the learner: the warm server could not be used
 
     def __iter__(self) -> Iterator[Event]:
         for attempt in (1, 2):
@@ -73,6 +77,7 @@ class Grading:
 
     def _events(self) -> Iterator[Event]:
         self._socket = self._connect()
+        self._socket.settimeout(LEAST_PATIENCE + PATIENCE * self._request.limits.run_seconds)
         frames = FrameReader(self._socket)
         while not self.cancelled:
             try:
@@ -96,6 +101,7 @@ class Grading:
                 self._close()
                 if self.restarted or self.cancelled:
                     raise EngineLost(f"no grading process can be started: {error}") from error
+                self.warnings.append(f"Graded without the warm server, which takes longer: {error}.")
         return self._private_engine()
 
     def _opened(self, sock: socket.socket) -> None:
@@ -160,14 +166,19 @@ def status() -> Status | None:
 
 
 def stop() -> bool:
-    """Ask the running server to leave; whether there was one."""
+    """Ask the running server to leave, and end it if it does not answer; whether there was one."""
     sock = _try_connect(identity.socket_path())
     if sock is None:
         return False
     with sock:
+        sock.settimeout(STOP_SECONDS)
         _send(sock, Hello(fingerprint=identity.fingerprint(), command="stop"))
-        with contextlib.suppress(Closed, ProtocolError, OSError):
-            receive_frame(sock)
+        try:
+            sock.recv(1)  # it hangs up
+        except TimeoutError:
+            identity.kill_peer(sock)
+        except OSError:
+            pass
     return True
 
 
@@ -176,10 +187,13 @@ def _is_taken(sock: socket.socket) -> bool:
 
     A server that is leaving answers `Stale`, or nothing.
     """
+    sock.settimeout(START_SECONDS)
     try:
         first = sock.recv(4096, socket.MSG_PEEK)
     except ConnectionError:
         return False
+    except TimeoutError:
+        raise EngineLost("it does not answer (`grader server stop` ends it)") from None
     return bool(first) and b"Stale" not in first[:64]
 
 

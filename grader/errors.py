@@ -10,6 +10,7 @@ from typing import IO, Any
 import click
 
 from drills.catalogue import AmbiguousTopic, BadPack, BrokenDrill, UnknownTopic
+from grader.plain import plain
 
 
 class GraderError(click.ClickException):
@@ -23,9 +24,9 @@ class GraderError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print message and advice on standard error."""
-        click.echo(f"Error: {self.format_message()}", err=file is None, file=file)
+        click.echo(f"Error: {plain(self.format_message())}", err=file is None, file=file)
         if self.advice:
-            click.echo(self.advice, err=file is None, file=file)
+            click.echo(plain(self.advice), err=file is None, file=file)
 
 
 class BadInput(GraderError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import stat
 import struct
@@ -25,6 +26,7 @@ ENGINE_MODULES = (
     "forbidden.py",
     "identity.py",
     "measuring.py",
+    "plain.py",
     "results.py",
     "testing.py",
 )
@@ -74,6 +76,13 @@ def same_user(peer: socket.socket) -> bool:
         return True
     _, uid, _ = _PEERCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
     return bool(uid == os.getuid())
+
+
+def kill_peer(peer: socket.socket) -> None:
+    """End the process that listens at the other end, where the system tells which that is. Raises OSError."""
+    if hasattr(socket, "SO_PEERCRED") and same_user(peer):
+        pid, _, _ = _PEERCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
+        os.kill(pid, signal.SIGKILL)
 
 
 def listen(path: Path, backlog: int) -> socket.socket:

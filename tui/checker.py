@@ -14,7 +14,7 @@ from grader.results import Check, CheckFinished, Finished, Started
 from grader.submission import read_submission
 from grader.workspace import Workspace
 from tui.editor import content
-from tui.runs import Grade, Run, RunEvent, RunRestarted, Runs
+from tui.runs import Grade, Run, RunEvent, RunRestarted, Runs, RunWarned
 from tui.saves import changed_names
 from tui.store import Answer, States, Store
 
@@ -114,6 +114,10 @@ class Checker(Widget):
         if message.run is self.runs.current:
             text = "It ended in the middle of a check, was started again, and checks from the beginning."
             self.app.notify(text, title="The grading process was lost", severity="warning")
+
+    def on_run_warned(self, message: RunWarned) -> None:
+        message.stop()
+        self.app.notify(message.text, severity="warning", markup=False, timeout=8)
 
     @work(group="store")
     async def read_states(self) -> None:

@@ -18,6 +18,7 @@ class Gradable(Protocol):
     """What the app needs of `grader.client.Grading`."""
 
     restarted: bool
+    warnings: list[str]
 
     def __iter__(self) -> Iterator[Event]: ...
     def cancel(self) -> None: ...
@@ -66,6 +67,14 @@ class RunRestarted(Message):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run = run
+
+
+class RunWarned(Message):
+    """A run has something to tell that is not about the answer."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
 
 class Runs:
@@ -118,6 +127,8 @@ class Runs:
                     restarted = True
                     self._target.post_message(RunRestarted(run))
                 self._target.post_message(RunEvent(run, event))
+            for text in grading.warnings:
+                self._target.post_message(RunWarned(text))
         except Exception as error:  # whatever breaks here is the grader's: a verdict of its own
             problem = f"{type(error).__name__}: {error}"
             failed = error_result(request.drill, request.seed, problem)

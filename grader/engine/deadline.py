@@ -44,12 +44,19 @@ class Stopwatch:
         """Seconds until it makes sense to look again."""
         return min(SLICE, max(0.001, self.allowance - self.used()))
 
-    def looked(self, waited: float) -> bool:
-        """Account for `waited` seconds in which no answer came; whether the allowance is used up."""
+    def looked(self, waited: float) -> None:
+        """Account for `waited` seconds in which no answer came."""
         if sys.platform == "linux" and self._state() in _ASLEEP:
-            self._slept += waited
-        out_of_wall = time.monotonic() - self._started > WALL_FACTOR * self.allowance
-        return out_of_wall or self.used() >= self.allowance
+            self.slept(waited)
+
+    def slept(self, seconds: float) -> None:
+        """Account for seconds in which the process is known to have let us wait."""
+        self._slept += seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the allowance is used up."""
+        return self.used() >= self.allowance or time.monotonic() - self._started > WALL_FACTOR * self.allowance
 
     def _state(self) -> str:
         try:

@@ -6,6 +6,7 @@ on known mistakes, so that all three are seen through the same glass.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import itertools
@@ -112,7 +113,7 @@ class Executor:
         kwargs = {name: decoder.decode(value) for name, value in ask.kwargs}
         inputs = _require_grad(decoder, ask.grad)
         args, kwargs = _swap(args, inputs), _swap(kwargs, inputs)
-        with torch.set_grad_enabled(ask.grad):
+        with _grad_mode(ask.grad):
             value = _OPERATIONS[ask.op](target, ask.name, args, kwargs)
         wire = encoder.encode(value)
         if isinstance(value, nn.Module):
@@ -243,6 +244,18 @@ class _Differentiable(NamedTuple):
     decoded: Tensor
     leaf: Tensor
     given: Tensor
+
+
+@contextlib.contextmanager
+def _grad_mode(wanted: bool) -> Iterator[None]:
+    """The judge's mode, unless the code has switched gradients off for good: then they stay off, as at home."""
+    own = torch.is_grad_enabled()
+    torch.set_grad_enabled(own and wanted)
+    try:
+        yield
+    finally:
+        left = torch.is_grad_enabled()
+        torch.set_grad_enabled(own if left == (own and wanted) else left)
 
 
 def _require_grad(decoder: Decoder, grad: bool) -> dict[int, _Differentiable]:

@@ -12,8 +12,8 @@ from _pytest.outcomes import Failed
 
 from grader.engine.impl import Missing, RemoteError, exception_of
 from grader.engine.messages import Frame, Raised
-from grader.engine.output import clean
 from grader.engine.remote import RunnerFault
+from grader.plain import plain
 from grader.results import Request
 
 MESSAGE_CAP = 3000
@@ -106,5 +106,5 @@ def _line(source: bytes, number: int) -> str:
 
 
 def _cap(text: str) -> str:
-    text = clean(text.encode("utf-8", "replace"))
+    text = plain(text.encode("utf-8", "replace").decode())  # half a character cannot be printed
     return text if len(text) <= MESSAGE_CAP else text[:MESSAGE_CAP] + " …"

@@ -18,6 +18,7 @@ MAX_HEADER = 16 << 20  # 16 MiB: an exception's text or a long list, never a ten
 MAX_PAYLOAD = 1 << 30
 JOIN_UP_TO = 1 << 18  # bytes: copying less than this costs less than another system call
 CHUNK = 1 << 16
+DRIP = 1 << 12  # bytes: an honest peer sends what it has in larger pieces than these
 
 Buffer = bytes | bytearray | memoryview
 
@@ -30,20 +31,35 @@ class Closed(Exception):
     """The peer closed its end (it died, or it left)."""
 
 
-def send_frame(sock: socket.socket, header: bytes, buffers: Sequence[Buffer] = ()) -> None:
-    """Send one frame, blocking. Raises Closed when the peer is gone."""
+def send_frame(
+    sock: socket.socket, header: bytes, buffers: Sequence[Buffer] = (), wait: Callable[[], None] | None = None
+) -> None:
+    """Send one frame. Raises Closed when the peer is gone.
+
+    `wait` is called whenever the peer must read before more can be sent, and returns when it has, or raises; without
+    it, sending blocks.
+    """
     views = [memoryview(b).cast("B") for b in buffers]
     payload = sum(len(v) for v in views)
     head = _PREFIX.pack(MAGIC, len(header), payload) + header
     try:
-        if payload <= JOIN_UP_TO:  # one system call, one wake-up at the other end
-            sock.sendall(b"".join([head, *views]))
-            return
-        sock.sendall(head)
-        for view in views:
-            sock.sendall(view)
+        # Joined: one system call, one wake-up at the other end.
+        parts: list[Buffer] = [b"".join([head, *views])] if payload <= JOIN_UP_TO else [head, *views]
+        for part in parts:
+            if wait is None:
+                sock.sendall(part)
+            else:
+                _send_patiently(sock, memoryview(part), wait)
     except (BrokenPipeError, ConnectionError) as error:
         raise Closed from error
+
+
+def _send_patiently(sock: socket.socket, rest: memoryview, wait: Callable[[], None]) -> None:
+    while rest:
+        try:
+            rest = rest[sock.send(rest, socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            wait()
 
 
 def parse_prefix(prefix: bytes | bytearray) -> tuple[int, int]:
@@ -62,6 +78,7 @@ class FrameReader:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._buffer = bytearray()
+        self.dripping = False  # whether the frame that is under way comes in very small pieces
 
     @property
     def pending(self) -> bool:
@@ -73,6 +90,7 @@ class FrameReader:
 
         Raises Closed, ProtocolError.
         """
+        self.dripping = False
         self._fill(_PREFIX.size, wait)
         header_length, payload_length = parse_prefix(self._take(_PREFIX.size))
         self._fill(header_length, wait)
@@ -89,6 +107,7 @@ class FrameReader:
                 raise Closed from error
             if not chunk:
                 raise Closed
+            self.dripping = len(chunk) < DRIP
             self._buffer += chunk
 
     def _take(self, size: int) -> bytearray:
@@ -110,6 +129,7 @@ class FrameReader:
                 raise Closed from error
             if count == 0:
                 raise Closed
+            self.dripping = count < DRIP
             done += count
         return payload
 

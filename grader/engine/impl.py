@@ -24,7 +24,17 @@ from torch import Tensor, nn
 from grader.engine.frames import ProtocolError
 from grader.engine.messages import Ask, Frame, Grads, Ok, Raised, ReplyBody, RequestBody, Vjp
 from grader.engine.remote import Runner, RunnerFault, Transport
-from grader.engine.values import Decoder, Encoder, GeneratorRef, Handle, TensorRef, Value, set_state
+from grader.engine.values import (
+    Decoder,
+    Encoder,
+    GeneratorRef,
+    Handle,
+    Shared,
+    TensorRef,
+    Value,
+    believable,
+    set_state,
+)
 
 
 class RemoteError(Exception):
@@ -102,13 +112,15 @@ class Impl:
         reply, payload = self._exchange(request, encoder.buffers)
         try:
             if isinstance(reply, Raised):
-                self._apply_changes(reply.changed, payload, encoder.seen)
+                with believable():
+                    self._apply_changes(reply.changed, payload, encoder.seen)
                 raise self._exception(reply, request)
             if not isinstance(reply, Ok):
                 raise ProtocolError("an answer of another kind")
-            self._learn_parameters(reply, payload)
-            value = self._value(reply, payload, encoder.seen)
-            self._apply_changes(reply.changed, payload, encoder.seen)
+            with believable():
+                self._learn_parameters(reply, payload)
+                value = self._value(reply, payload, encoder.seen)
+                self._apply_changes(reply.changed, payload, encoder.seen)
             return value
         except ProtocolError as error:
             raise self._violation(error) from None
@@ -192,7 +204,7 @@ class Impl:
     def _apply_changes(self, changed: list[Any], payload: bytearray, inputs: list[Any]) -> None:
         decoder = Decoder(payload, self.proxy, compact=True)
         for ref in changed:
-            if not 0 <= ref.index < len(inputs):
+            if not isinstance(ref, Shared) or not 0 <= ref.index < len(inputs):
                 raise ProtocolError("a change of an input that there is not")
             target, index = inputs[ref.index], ref.index
             if isinstance(ref, GeneratorRef) and isinstance(target, torch.Generator):

@@ -29,7 +29,9 @@ from grader.engine.remote import RunnerFault, Zygote
 from grader.forbidden import find_uses
 from grader.results import Check, CheckFinished, Diagnosis, Event, Finished, Outcome, Request, Result, Started, Verdict
 
-_NEEDS_COMPILER = re.compile(rb"torch\.func\b|import func\b|\bfunctorch|\bcheckpoint|\boptim\b|torch\.compile")
+_NEEDS_COMPILER = re.compile(
+    rb"torch\.func\b|import func\b|\bfunctorch|\bcheckpoint|\boptim\b|torch\.compile|use_deterministic_algorithms"
+)
 
 
 def terms_of(request: Request) -> Terms:
@@ -188,7 +190,7 @@ class Judge:
             self._output.add(checker.load_output())
         if isinstance(reply, Raised):
             self._problem = explain_load(reply, self._request)
-            return self._give_all("not_run", "")
+            return self._give_all("not_run", self._problem)
         if not isinstance(reply, Ok):
             return self._give_all("crashed", "The process sent something that is not an answer")
         uses = [] if self._request.allow_forbidden else self._forbidden_uses()

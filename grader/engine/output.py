@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from grader.engine.remote import Runner
+from grader.plain import plain
 
 CAP = 8192  # characters of a whole run
-
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # OSC, DCS and other strings: titles, clipboard, links
-    r"|\x1b[ -/]*[0-~]?",  # everything else that starts with ESC
-    re.DOTALL,
-)
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(raw: bytes) -> str:
-    """Decode, and drop escape sequences, control characters and marks that reverse the direction of text."""
-    text = raw.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 class Printed(msgspec.Struct, frozen=True):
@@ -34,7 +19,7 @@ class Printed(msgspec.Struct, frozen=True):
 
 def printed(runner: Runner) -> Printed:
     """Take what a runner has printed since it was last asked."""
-    text, lost = clean(bytes(runner.output)), runner.printed - len(runner.output)
+    text, lost = plain(runner.output.decode("utf-8", "replace")), runner.printed - len(runner.output)
     runner.output.clear()
     runner.printed = 0
     return Printed(text[:CAP], lost + len(text[CAP:]))

@@ -262,7 +262,7 @@ class Runner:
     def _send(self, body: RequestBody, buffers: list[memoryview]) -> int:
         nonce = secrets.randbits(62)
         try:
-            send_frame(self._data, msgspec.msgpack.encode(RequestFrame(nonce, body)), buffers)
+            send_frame(self._data, msgspec.msgpack.encode(RequestFrame(nonce, body)), buffers, self._wait_to_send)
         except Closed:
             raise self._died() from None
         return nonce
@@ -286,8 +286,16 @@ class Runner:
         self._drain()
         return frame.body, payload
 
+    def _wait_to_send(self) -> None:
+        """Until the runner has read what was sent, which one that has stopped listening never does."""
+        self._poller.modify(self._data, select.POLLOUT)
+        try:
+            self._wait()
+        finally:
+            self._poller.modify(self._data, select.POLLIN)
+
     def _wait(self) -> None:
-        """Until the runner's socket can be read, keeping its output flowing, within its time."""
+        """Until the runner's socket is ready, keeping its output flowing, within its time."""
         while True:
             before = time.monotonic()
             ready = dict(self._poller.poll(self._watch.next_look() * 1000))
@@ -295,12 +303,15 @@ class Runner:
                 raise Cancelled
             if self._output_fd in ready:
                 self._drain()
-            if self._data.fileno() in ready:
-                if self._watch.used() < self._watch.allowance:
-                    return
+            is_ready = self._data.fileno() in ready
+            if not is_ready:
+                self._watch.looked(time.monotonic() - before)
+            elif self._frames.dripping:
+                self._watch.slept(time.monotonic() - before)
+            if self._watch.is_over:
                 raise self._timeout()
-            if self._watch.looked(time.monotonic() - before):
-                raise self._timeout()
+            if is_ready:
+                return
 
     def _timeout(self) -> RunnerFault:
         return self._fail("timeout", f"No answer within {self._watch.allowance:g} s of computing")

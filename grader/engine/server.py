@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import gc
 import os
 import selectors
@@ -106,7 +107,9 @@ class Server:
     def _accept(self, listener: socket.socket) -> None:
         try:
             client, _ = listener.accept()
-        except OSError:
+        except OSError as error:
+            # Out of descriptors: the client would stay in the queue, and wake this loop for ever.
+            self._leaving = self._leaving or error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
             return
         with client:
             if self._zygote.poll() is not None:
@@ -273,7 +276,9 @@ def _leave_after(work: Any) -> NoReturn:
 def _environment() -> dict[str, str]:
     """What the zygote, and so the learner's code, sees of the environment."""
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "LC_CTYPE", "TZ") if name in os.environ}
-    return {**kept, "PATH": os.defpath, "HOME": "/", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # Code may ask for threads all the same; their stacks count as memory of its own.
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_STACKSIZE": "1M"}
+    return {**kept, **threads, "PATH": os.defpath, "HOME": "/"}
 
 
 def _private_mb(pid: int) -> float:

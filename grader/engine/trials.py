@@ -79,6 +79,8 @@ class Trials:
                 os.dup2(null, number)
             limits.bound_memory(max(LEAST_MEMORY_MB, self._request.limits.memory_mb))
             tried = self._try(index, trial, items, plugin)
+        except GraderError as error:
+            tried = Tried(index=index, verdict="error", message=str(error))
         except BaseException:
             tried = Tried(index=index, verdict="error", message=traceback.format_exc())
         signal.setitimer(signal.ITIMER_PROF, 0)

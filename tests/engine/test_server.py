@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -182,6 +183,68 @@ def test_killed_in_the_middle_of_a_check_it_is_started_again(runtime, victim):
     last = events[-1]
     assert isinstance(last, Finished) and last.result.verdict == "passed" and grading.restarted
     assert grade(request()).verdict == "passed", "and the next check is right"
+
+
+def test_a_server_that_does_not_answer_is_done_without_and_ended(runtime, monkeypatch):
+    grade(request())
+    stuck = client.status()
+    assert stuck is not None
+    os.kill(stuck.pid, signal.SIGSTOP)
+    monkeypatch.setattr(client, "START_SECONDS", 0.3)
+    grading = Grading(request())
+    *_, last = grading
+    assert isinstance(last, Finished) and last.result.verdict == "passed"
+    assert len(grading.warnings) == 1 and "grader server stop" in grading.warnings[0]
+    monkeypatch.setattr(client, "STOP_SECONDS", 0.1)
+    assert client.stop() and process_ends(stuck.pid)
+    monkeypatch.undo()
+    monkeypatch.setenv("DRILLS_RUNTIME_DIR", str(runtime))
+    again = Grading(request())
+    *_, last = again
+    assert isinstance(last, Finished) and last.result.verdict == "passed" and not again.warnings
+
+
+def test_a_judge_that_was_stopped_is_given_up(runtime, monkeypatch):
+    grade(request())
+    status = client.status()
+    assert status is not None
+    monkeypatch.setattr(client, "LEAST_PATIENCE", 2.0)
+    monkeypatch.setattr(client, "PATIENCE", 0.0)
+    grading, stopped = Grading(request()), []
+    for event in grading:
+        if isinstance(event, Started) and not stopped:
+            stopped = _children(status.pid)[1:]
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            monkeypatch.setattr(client, "LEAST_PATIENCE", 60.0)
+        last = event
+    assert isinstance(last, Finished) and last.result.verdict == "passed" and grading.restarted
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_server_out_of_descriptors_makes_room_for_another(runtime):
+    grade(request())
+    full = client.status()
+    assert full is not None
+    descriptors = len(os.listdir(f"/proc/{full.pid}/fd"))
+    resource.prlimit(full.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    assert grade(request()).verdict == "passed"
+    assert process_ends(full.pid)
+    fresh = client.status()
+    assert fresh is not None and fresh.pid != full.pid
+
+
+@pytest.mark.parametrize("what", ["a folder", "a name too long"])
+def test_where_no_socket_can_be_a_check_says_so_and_is_right(runtime, monkeypatch, what):
+    if what == "a folder":
+        identity.socket_path().mkdir()
+    else:
+        monkeypatch.setenv("DRILLS_RUNTIME_DIR", str(runtime / ("x" * 120)))
+    grading = Grading(request())
+    *_, last = grading
+    assert isinstance(last, Finished) and last.result.verdict == "passed"
+    assert len(grading.warnings) == 1 and "without the warm server" in grading.warnings[0]
 
 
 def test_a_cancelled_check_leaves_nothing_behind(runtime):

@@ -57,6 +57,34 @@ def test_frames_come_out_one_by_one(frames):
             reader.receive()
 
 
+def test_a_peer_that_does_not_read_is_waited_for_and_no_longer():
+    class Enough(Exception):
+        pass
+
+    def wait() -> None:
+        raise Enough
+
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(Enough):
+        send_frame(left, b"h", [bytes(10_000_000)], wait)
+
+
+def test_a_drip_is_told_from_large_pieces():
+    left, right = _pair()
+    seen: list[bool] = []
+    frame = struct.pack("<4sIQ", MAGIC, 2, 10_000) + b"hh" + bytes(10_000)
+    pieces = [frame[:8], frame[8:16], frame[16:9_000], frame[9_000:]]
+
+    def give() -> None:
+        seen.append(reader.dripping)
+        left.sendall(pieces.pop(0))
+
+    with left, right:
+        reader = FrameReader(right)
+        assert reader.receive(give) == (b"hh", bytes(10_000))
+        assert seen == [False, True, True, False]
+
+
 def test_a_large_payload_arrives_whole():
     left, right = _pair()
     payload = bytes(range(256)) * 40_000  # 10 MB: many reads

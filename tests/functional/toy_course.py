@@ -147,6 +147,7 @@ class FakeGrading:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.restarted = False
+        self.warnings: list[str] = []
         self.cancelled = False
         self._events: queue.Queue[Event | BaseException | None] = queue.Queue()
 

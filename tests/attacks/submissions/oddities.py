@@ -1,0 +1,48 @@
+"""Files that Python reads otherwise than one would think; some of them are right."""
+
+from attack import alone, loads, solution_of
+
+RIGHT = solution_of("target")
+
+ODDITIES = [
+    alone("nothing", "", "failed"),
+    alone("only a comment", "# later\n", "failed"),
+    alone("a syntax error", "def double(x):\n    return 2 *\n", "not_run", says="line 2"),
+    alone("an indentation error", "def double(x):\nreturn 2 * x\n", "not_run", says="line 2"),
+    alone("tabs and spaces", "def double(x):\n\tif x is None:\n        return x\n", "not_run"),
+    alone("braces", "from __future__ import braces\n", "not_run"),
+    alone("a mark in the middle", RIGHT.replace(b"return 2 * x", b"return 2 * \xef\xbb\xbfx"), "not_run"),
+    alone("Latin-1, declared, and right", b"# -*- coding: latin-1 -*-\n# caf\xe9\n" + RIGHT),
+    alone("a byte order mark, and right", b"\xef\xbb\xbf" + RIGHT),
+    alone("lines of Windows, and right", RIGHT.replace(b"\n", b"\r\n")),
+    alone("lines of the old Macintosh, and right", RIGHT.replace(b"\n", b"\r")),
+    alone("form feeds, and right", RIGHT.replace(b"\n\n\n", b"\n\x0c\n\n")),
+    alone("no newline at the end, and right", RIGHT.rstrip()),
+    alone("names in other scripts, and right", RIGHT.replace(b"factor", "ｆactor".encode())),
+    loads("what runs as a program only, and right", "if __name__ == '__main__': raise SystemExit('not here')"),
+    loads("imports itself, and right", "import target"),
+    loads("replaces itself", "import sys; sys.modules[__name__] = None"),
+    loads("deletes what it wrote", "del double", "failed", says="double"),
+    loads("a number for a function", "double = 5", "failed"),
+    loads("a class for a function", "class double:\n    def __init__(self, x): self.x = x", "failed"),
+    loads("a class that makes tensors, and right", "class double:\n    def __new__(cls, x): return 2 * x"),
+    loads("an object that can be called, and right", "class D:\n    def __call__(self, x): return 2 * x\ndouble = D()"),
+    loads("a lambda, and right", "double = lambda x: x + x"),
+    loads("a partial function, and right", "import functools, operator; double = functools.partial(operator.mul, 2)"),
+    loads("a method of an instance, and right", "class D:\n    def twice(self, x): return x + x\ndouble = D().twice"),
+    loads("a compiled function of torch.jit, and right", "double = torch.jit.trace(double, torch.ones(2))"),
+    loads("async", "async def double(x): return 2 * x", "failed"),
+    loads("too few arguments", "def double(): return 2", "failed", says="argument"),
+    loads("too many arguments", "def double(x, y): return 2 * x", "failed", says="argument"),
+    loads("names by keyword only", "def double(*, x): return 2 * x", "failed", says="argument"),
+    loads("raises when loaded", "raise RuntimeError('not ready')", "not_run", says="not ready"),
+    loads("imports what is not there", "import pandas_of_nowhere", "not_run", says="pandas_of_nowhere"),
+    loads("a name that is not there", "nowhere", "not_run", says="nowhere"),
+    loads("changes the search path, and right", "import sys; sys.path[:] = []; sys.meta_path[:] = []"),
+    loads("a working folder of its own", "import os; os.chdir('/')"),
+    alone("everything imported, and right", b"from torch import *\nfrom math import *\n" + RIGHT),
+    loads("the class without its base", "class Scale:\n    def __init__(self, factor): self.factor = factor\n    def __call__(self, x): return self.factor * x", "failed"),
+    loads("a metaclass that lies", "class M(type):\n    def __instancecheck__(c, o): return True\n    def __call__(c, *a): return 3\nclass Scale(metaclass=M): pass", "failed"),
+    loads("slots and properties, and right", "class Scale(nn.Module):\n    def __init__(self, factor):\n        super().__init__()\n        self.factor = nn.Parameter(torch.tensor(float(factor)))\n    @property\n    def twice(self): raise RuntimeError('not asked for')\n    def forward(self, x): return x * self.factor"),
+    loads("a name that is a property of the module's class", "import sys, types\nclass M(types.ModuleType):\n    @property\n    def double(self): raise SystemExit(0)\nsys.modules[__name__].__class__ = M"),
+]  # fmt: skip
