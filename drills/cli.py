@@ -10,6 +10,7 @@ import click
 
 from drills import reports
 from drills.catalogue import Drill, Question
+from drills.evidence_cli import show_evidence
 from drills.shell import LANGUAGES, confirm, json_option, print_json, print_lines, print_markdown, with_session
 from grader import __version__
 from grader.errors import BadInput, catalogue_errors, refuse_native_windows
@@ -82,16 +83,20 @@ def list_drills(session: Session, lang: str, as_json: bool) -> None:
 @click.argument("topic")
 @click.option("--lang", type=LANGUAGES, default="en", help="Language of the questions and answers.")
 @click.option("--question", metavar="ID", help="Only this question.")
+@click.option("--evidence", "with_evidence", is_flag=True, help="Compute what the answers claim, and show that.")
 @json_option
 @with_session
-def show(session: Session, topic: str, lang: str, question: str | None, as_json: bool) -> None:
+def show(session: Session, topic: str, lang: str, question: str | None, with_evidence: bool, as_json: bool) -> None:
     """Show a drill's task and its interview questions."""
     drill = session.find(topic)
-    state = session.state(drill)
     with catalogue_errors():
         task, questions = drill.task, drill.qa(lang)
     if question is not None:
         questions = [_pick(drill, questions, question)]
+    if with_evidence:
+        show_evidence(drill, question, lang, as_json)
+        return
+    state = session.state(drill)
     if as_json:
         print_json(reports.show_object(drill, state, task, questions, lang))
     elif question is not None:

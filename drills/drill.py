@@ -89,6 +89,11 @@ class Drill:
             raise BrokenDrill(self.slug, [problem]) from None
         return text or ""
 
+    @property
+    def evidence(self) -> Path:
+        """Claims of the answers with the computations that decide them. A drill need not have this file."""
+        return self.folder / "evidence.py"
+
     def hints(self) -> list[Hint]:
         """The hints, from gentle to explicit."""
         return parse_hints(self._read(self.folder / "hints.md"))

@@ -11,13 +11,15 @@ from drills.signatures import Function, compare
 from drills.table import Problem
 
 Modules = dict[str, ast.Module]
+Arguments = dict[str, object]
 
 
 def verify(drill: Drill) -> list[Problem]:
     """Everything that is wrong with a drill and can be told without running it."""
     problems: list[Problem] = []
     modules: Modules = {}
-    names = ("stub.py", "hidden_tests.py", "mistakes.py", "equivalents.py")
+    names = ["stub.py", "hidden_tests.py", "mistakes.py", "equivalents.py"]
+    names += [drill.evidence.name] if drill.evidence.is_file() else []
     for name, file in {**{name: drill.folder / name for name in names}, "solution": drill.solution}.items():
         parsed = _parse(file)
         if isinstance(parsed, Problem):
@@ -29,6 +31,7 @@ def verify(drill: Drill) -> list[Problem]:
         _hidden_tests,
         _mistakes,
         _stand_ins,
+        _evidence,
     )
     for look in looks:
         problems += look(drill, modules)
@@ -78,12 +81,30 @@ def _hidden_tests(drill: Drill, modules: Modules) -> Iterator[Problem]:
 
 
 def _mistakes(drill: Drill, modules: Modules) -> Iterator[Problem]:
-    file = drill.folder / "mistakes.py"
     for name, arguments in _marked(modules.get("mistakes.py"), "mistake"):
-        question = arguments.get("question")
-        if question not in drill.questions:
-            fix = "Use the id of a question in drill.toml: " + ", ".join(drill.questions)
-            yield Problem(file, f"{name} names the question {question!r}, which does not exist", fix)
+        yield from _question_exists(drill, drill.folder / "mistakes.py", name, arguments)
+
+
+def _question_exists(drill: Drill, file: Path, name: str, arguments: Arguments) -> Iterator[Problem]:
+    question = arguments.get("question")
+    if question not in drill.questions:
+        fix = "Use the id of a question in drill.toml: " + ", ".join(drill.questions)
+        yield Problem(file, f"{name} names the question {question!r}, which does not exist", fix)
+
+
+def _evidence(drill: Drill, modules: Modules) -> Iterator[Problem]:
+    file = drill.evidence
+    marked = list(_marked(modules.get(file.name), "evidence"))
+    if file.name in modules and not marked:
+        yield Problem(file, "has no claim", "Mark its functions with @evidence(...), or remove the file")
+    for name, arguments in marked:
+        yield from _question_exists(drill, file, name, arguments)
+        for key, language in (("claim", "English"), ("zh", "Chinese")):
+            if not str(arguments.get(key) or "").strip():
+                yield Problem(file, f"{name} has no claim in {language}", f"Write it: {key}=...")
+    names = [name for name, _ in marked]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(file, f"there are two {name}, and only the last is computed", "Rename one")
 
 
 def _stand_ins(drill: Drill, modules: Modules) -> Iterator[Problem]:
@@ -98,7 +119,7 @@ def _stand_ins(drill: Drill, modules: Modules) -> Iterator[Problem]:
                 yield Problem(drill.folder / f"{kind}s.py", message, "Name a function or class of the solution")
 
 
-def _marked(module: ast.Module | None, kind: str) -> Iterator[tuple[str, dict[str, object]]]:
+def _marked(module: ast.Module | None, kind: str) -> Iterator[tuple[str, Arguments]]:
     """(name, keyword arguments) of everything decorated with `@kind(...)`."""
     for node in module.body if module else ():
         if not isinstance(node, Function | ast.ClassDef):

@@ -22,6 +22,7 @@ import msgspec
 from drills.catalogue import Drill
 from grader.authoring import StandInName, read_stand_ins
 from grader.checking import run
+from grader.computing import compute
 from grader.errors import BadInput
 from grader.mutants import Mutant, diff, mutants
 from grader.requests import cores, request_for
@@ -146,7 +147,8 @@ def prove(
 ) -> DrillProof:
     """Everything that can be proved of a drill, as many gradings at a time as there are cores."""
     started, plan = time.monotonic(), plan or Plan()
-    proofs = [Proof(kind="folder", name=problem.file.name, problem=str(problem)) for problem in drill.verify()]
+    problems = [*drill.verify(), *compute(drill)[1]]
+    proofs = [Proof(kind="folder", name=problem.file.name, problem=str(problem)) for problem in problems]
     proofs = proofs or [Proof(kind="folder", name=drill.folder.name)]
     jobs = list(_jobs(drill, plan))
     if not _stands(drill):
