@@ -11,8 +11,6 @@ from grader.evidence import Finding, evidence
 KIB, GIB = 2**10, 2**30
 # Llama 2 70B (Touvron et al., 2023): the published model has 8 key/value heads for 64 query heads.
 LAYERS, HEADS, GROUPS, D_HEAD = 80, 64, 8, 128
-
-
 CACHED = 512  # tokens, where the arithmetic of decoding is counted
 
 

@@ -466,6 +466,7 @@ LAZY = {"rich", "sqlite3", "fsrs", "msgspec", "difflib"}
         (["list"], {"sqlite3"}),
         (["list", "--json"], {"sqlite3"}),
         (["show", "toy_sum"], {"sqlite3"}),
+        (["show", "toy_sum", "--evidence"], {"msgspec"}),
         (["next"], {"sqlite3"}),
         (["stats"], {"sqlite3"}),
         (["hint", "toy_sum"], {"sqlite3"}),
