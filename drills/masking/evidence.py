@@ -74,18 +74,6 @@ def fully_masked_rows():
 
 
 @evidence(
-    question="mask-padding-scores",
-    claim="-1e9 is a finite number in float16 as well.",
-    zh="-1e9 在 float16 里也是有限的数。",
-    wrong=True,
-)
-def minus_1e9_fits():
-    largest = torch.finfo(torch.float16).max
-    fits = torch.tensor(-1e9).half().isfinite().item()
-    return Finding(fits, "float16 ends at {:.0f}", largest, zh="float16 最大到 {:.0f}")
-
-
-@evidence(
     question="attention-mask-shape",
     claim="A mask of shape (batch, heads, length) applies to scores of shape (batch, heads, length, length).",
     zh="形状为 (batch, heads, length) 的 mask 可以用在形状为 (batch, heads, length, length) 的分数上。",
@@ -173,3 +161,22 @@ def hiding_the_diagonal():
         *found,
         zh="输出对自身 token 的导数：{:.0f}；query 来自该 token 时 {:.1f}，有残差时 {:.1f}，两层之后 {:.1f}",
     )
+
+
+@evidence(
+    question="streaming-masks",
+    claim="Look-ahead by an offset adds up over the layers; look-ahead to the end of a chunk does not.",
+    zh="按偏移往后看，会逐层累加；看到块尾为止，则不会。",
+)
+def look_ahead_adds_up():
+    i, j = torch.arange(64)[:, None], torch.arange(64)
+
+    def ahead(sees: Tensor) -> int:
+        """How many frames ahead output 32 reads after four layers."""
+        reads = torch.linalg.matrix_power(sees.double(), 4) > 0
+        return int(reads[32].nonzero().max()) - 32
+
+    offset, chunks = ahead(j <= i + 3), ahead(j // 4 <= i // 4)
+    figure = "4 layers, 3 frames ahead in each: {} in all; chunks of 4 frames: {}"
+    figure_zh = "4 层、每层往后看 3 帧：一共 {} 帧；每块 4 帧：{} 帧"
+    return Finding(offset == 4 * 3 and chunks == 3, figure, offset, chunks, zh=figure_zh)

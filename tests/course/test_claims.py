@@ -128,11 +128,11 @@ def masking() -> dict[str, list]:
         "zero_is_a_mask": [about(share, absolute=0.5), share],
         "minus_1000_is_enough": [rounding(), math.exp(-5) / total, 1 / total],
         "fully_masked_rows": [4, rounding(1e-4), 0.25],
-        "minus_1e9_fits": [(2 - 2**-10) * 2**15],
         "mask_with_heads": [1, about(100 * 3 / 4 / 2, absolute=12)],  # 3 heads of 4, half of the keys
         "padding_still_has_an_output": [0, LARGE],
         "one_pass_is_decoding": [rounding(), LARGE],
         "hiding_the_diagonal": [0, LARGE, math.sqrt(8), LARGE],  # a residual alone: the norm of the identity
+        "look_ahead_adds_up": [4 * 3, 32 // 4 * 4 + 3 - 32],  # the end of the chunk that 32 begins
     }
 
 
