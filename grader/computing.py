@@ -64,7 +64,8 @@ def compute(drill: Drill, seconds: float = SECONDS) -> tuple[list[Computed], lis
     problems = [_failed(file, line) for line in said if line.failed]
     problems += [_otherwise(file, one) for one in found if one.holds == one.wrong]
     if not said:
-        raise GraderFault("The process that computes evidence could not be started.", f"It {ending}.")
+        advice = f"Install llm-drills where {sys.executable} finds it, and try again."
+        raise GraderFault("The process that computes evidence could not be started.", advice)
     if not said[-1].last:
         at = said[-1].name or "the file"
         problems.append(Problem(file, f"{at} {ending}", "Compute less, and end no process there"))

@@ -147,9 +147,7 @@ def prove(
 ) -> DrillProof:
     """Everything that can be proved of a drill, as many gradings at a time as there are cores."""
     started, plan = time.monotonic(), plan or Plan()
-    problems = [*drill.verify(), *compute(drill)[1]]
-    proofs = [Proof(kind="folder", name=problem.file.name, problem=str(problem)) for problem in problems]
-    proofs = proofs or [Proof(kind="folder", name=drill.folder.name)]
+    proofs = prove_folder(drill)
     jobs = list(_jobs(drill, plan))
     if not _stands(drill):
         jobs = jobs[:1]  # whatever else were tried would say the same over and over
@@ -164,6 +162,13 @@ def prove(
         seconds=round(time.monotonic() - started, 1),
         proofs=proofs,
     )
+
+
+def prove_folder(drill: Drill) -> list[Proof]:
+    """That the files fit together, and that the evidence computes to what it is meant to."""
+    problems = [*drill.verify(), *compute(drill)[1]]
+    holes = [Proof(kind="folder", name=problem.file.name, problem=str(problem)) for problem in problems]
+    return holes or [Proof(kind="folder", name=drill.folder.name)]
 
 
 def _stands(drill: Drill) -> bool:

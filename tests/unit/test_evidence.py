@@ -13,7 +13,7 @@ from drills.catalogue import Catalogue, Drill
 from drills.cli import main
 from grader.computing import compute
 from grader.errors import GraderFault
-from grader.validation import Plan, prove
+from grader.validation import prove_folder
 
 HEADER = """\
 from fractions import Fraction
@@ -198,7 +198,7 @@ def test_sound_evidence_is_sound(pack: Path) -> None:
 
 def test_validate_runs_the_computations(pack: Path) -> None:
     drill = write(pack, HEADER + RIGHT + BAD + "return 1 / 0\n")
-    holes = [hole for hole in prove(drill, Plan(1, mutants=False)).holes if hole.name == "evidence.py"]
-    assert len(holes) == 1 and "ZeroDivisionError" in holes[0].problem
-    drill.evidence.write_text(HEADER + RIGHT + WRONG, encoding="utf-8")
-    assert not [hole for hole in prove(drill, Plan(1, mutants=False)).holes if hole.name == "evidence.py"]
+    (hole,) = prove_folder(drill)
+    assert hole.name == "evidence.py" and "ZeroDivisionError" in hole.problem
+    (proof,) = prove_folder(write(pack, HEADER + RIGHT + WRONG))
+    assert (proof.name, proof.problem) == ("toy_sum", "")
