@@ -50,10 +50,10 @@ def variance_needs_no_gaussian():
 
 
 def random_scores(size: int) -> Tensor:
-    """2000 rows of 64 unscaled scores: (2000, 64)."""
+    """Unscaled scores of 100 sets of 64 keys with 40 queries each: (4000, 64)."""
     gen = generator(size)
-    q, k = torch.randn(2000, size, generator=gen), torch.randn(64, size, generator=gen)
-    return q @ k.T
+    pairs = ((torch.randn(40, size, generator=gen), torch.randn(64, size, generator=gen)) for _ in range(100))
+    return torch.cat([q @ k.T for q, k in pairs])
 
 
 @evidence(
