@@ -282,7 +282,7 @@ def _instance(name: str, base: type[Exception]) -> RemoteError:
     key = (name, base.__name__)
     if key not in _classes:
         bases = (RemoteError,) if base is Exception else (RemoteError, base)
-        _classes[key] = type(name, bases, {"__module__": "learner"})
+        _classes[key] = type(name.replace("\0", "") or "Exception", bases, {"__module__": "learner"})
     made: RemoteError
     try:
         made = _classes[key]()

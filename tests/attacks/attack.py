@@ -18,9 +18,9 @@ DEFINITIONS = {
 
 
 class Attack(NamedTuple):
-    """A file, and the outcomes that its checks may have; those that are asked for must occur.
+    """A file, and the outcomes that its checks may have, one of which must occur.
 
-    `gives` none: the answer is right, and passes.
+    `gives` none: the answer is right, and passes. With "passed" in it the answer is right, and may run out of time.
     """
 
     name: str
@@ -28,6 +28,14 @@ class Attack(NamedTuple):
     gives: frozenset[str]
     says: str = ""  # in the message of a check that did not pass
     topic: str = "target"
+
+    def is_met_by(self, verdict: str, outcomes: set[str]) -> bool:
+        """Whether a result is one that may be."""
+        if not self.gives:
+            return verdict == "passed" and outcomes == {"passed"}
+        if "passed" in self.gives:
+            return verdict in ("passed", "failed") and outcomes <= self.gives
+        return verdict == "failed" and bool(outcomes & self.gives) and outcomes <= self.gives | {"passed"}
 
 
 def solution_of(topic: str) -> bytes:

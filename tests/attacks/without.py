@@ -1,9 +1,9 @@
-"""Runs a command as on a machine that lacks a layer of the wall, or as another user.
+"""Runs a command as on a machine that lacks a layer of the wall, or without the rights of root.
 
-    python tests/attacks/without.py landlock|seccomp|root COMMAND...
+    python tests/attacks/without.py landlock|seccomp|rights COMMAND...
 
 `landlock` and `seccomp` make the kernel answer as one that was built without it (by a filter that the command's
-processes inherit); `root` becomes the user nobody first.
+processes inherit); `rights` gives up every capability for good, which leaves root what an ordinary user has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import platform
 import struct
 import sys
 
-NOBODY = 65534
+_PR_SET_SECUREBITS, _NO_ROOT_AND_LOCKED = 28, 0x0F  # programs that root starts get no capabilities
+_CAPABILITY_VERSION = 0x20080522
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _LANDLOCK = (444, 445, 446)  # create_ruleset, add_rule, restrict_self: the same numbers everywhere
 _SECCOMP = {"x86_64": 317, "aarch64": 277}[platform.machine()]
@@ -57,12 +58,16 @@ def lack(layer: str) -> None:
             raise OSError(ctypes.get_errno(), "prctl")
 
 
+def give_up_rights() -> None:
+    """From here on this process, and all that it starts, is nobody special."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_SECUREBITS, _NO_ROOT_AND_LOCKED, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+    if libc.capset(struct.pack("<Ii", _CAPABILITY_VERSION, 0), bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
 if __name__ == "__main__":
     what, *command = sys.argv[1:]
-    if what == "root":
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-    else:
-        lack(what)
+    give_up_rights() if what == "rights" else lack(what)
     os.execv(command[0], command)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from grader.client import Grading
@@ -118,6 +118,10 @@ class Told:
 
 @MANY
 @given(st.lists(_replies, min_size=1, max_size=3))
+@example([Raised("\0", [], "")])
+@example([Ok(Slice([]))])
+@example([Ok(None, 0, [5])])
+@example([Ok(None, 0, [], [(0, TensorRef(0, "int64", [], [], 0, 0, 8, requires_grad=True))])])
 def test_whatever_a_runner_answers_is_a_value_an_exception_of_the_learners_or_a_violation(replies):
     impl = Impl(Told(replies), "answer.py", Map([]))  # type: ignore[arg-type]
     x = torch.ones(2, 3, requires_grad=True)

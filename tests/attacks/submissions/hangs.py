@@ -77,7 +77,7 @@ HANGS = [
             while True: pass
         threading.Thread(target=busy, daemon=True).start()
         return 2 * x
-    """),
+    """, "timeout", "passed"),
     calls("hangs only when it is done", """
         import atexit, threading, time
         atexit.register(time.sleep, 10_000)
