@@ -1,0 +1,1 @@
+"""The learner's own notes: read safely, cut into questions, placed beside the drills that they belong to."""
