@@ -61,6 +61,7 @@ class Drill:
     difficulty: int  # 1-5
     prerequisites: tuple[str, ...]  # slugs
     questions: tuple[str, ...]  # ids, in the order of qa.md
+    notes: tuple[str, ...]  # words by which the learner's own notes are known to belong here; `a + b`: both
     forbidden: tuple[str, ...]  # dotted names, the course's and its own; a trailing * stands for any ending
     operators: tuple[str, ...]  # the operators under them, `aten::...`
     references: tuple[Reference, ...]
@@ -161,6 +162,7 @@ def _from_table(table: Table, folder: Path, solution: Path, pack: str, group: st
         difficulty=table.whole("difficulty", 1, 5),
         prerequisites=table.names("prerequisites"),
         questions=table.names("questions"),
+        notes=table.words("notes"),
         forbidden=tuple(dict.fromkeys(ruled.forbidden + table.names("forbidden"))),
         operators=tuple(dict.fromkeys(ruled.operators + table.names("operators"))),
         references=tuple(_reference(entry) for entry in table.tables("references")),

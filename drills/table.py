@@ -58,6 +58,14 @@ class Table:
             self._complain(f"`{self._where}{key}` lists {twice} twice", "keep one of them")
         return tuple(values)
 
+    def words(self, key: str) -> tuple[str, ...]:
+        """A list of strings to look for, each with a letter or a digit on both sides of a `+`."""
+        values = self.names(key)
+        for value in values:
+            if not all(any(map(str.isalnum, part)) for part in value.split("+")):
+                self._complain(f"`{self._where}{key}` lists {value!r}, which says nothing", "write a word there")
+        return values
+
     def table(self, key: str) -> Table:
         """The table `[key]`, empty where it is absent."""
         self._known.append(key)
