@@ -12,6 +12,7 @@ from drills import reports
 from drills.catalogue import Drill, Question
 from drills.evidence_cli import show_evidence
 from drills.shell import LANGUAGES, confirm, json_option, print_json, print_lines, print_markdown, with_session
+from drills.sources_cli import library, notes_object, notes_text, sources
 from grader import __version__
 from grader.errors import BadInput, catalogue_errors, refuse_native_windows
 from grader.review import next_drill
@@ -83,22 +84,29 @@ def list_drills(session: Session, lang: str, as_json: bool) -> None:
 @click.argument("topic")
 @click.option("--lang", type=LANGUAGES, default="en", help="Language of the questions and answers.")
 @click.option("--question", metavar="ID", help="Only this question.")
-@click.option("--evidence", "with_evidence", is_flag=True, help="Compute what the answers claim, and show that.")
+@click.option("--evidence", "instead", flag_value="evidence", help="Compute what the answers claim, and show that.")
+@click.option("--notes", "instead", flag_value="notes", help="Only what your own notes say (`drills sources`).")
 @json_option
 @with_session
-def show(session: Session, topic: str, lang: str, question: str | None, with_evidence: bool, as_json: bool) -> None:
+def show(
+    session: Session, topic: str, lang: str, question: str | None, instead: str | None, as_json: bool
+) -> None:
     """Show a drill's task and its interview questions."""
     drill = session.find(topic)
     with catalogue_errors():
         task, questions = drill.task, drill.qa(lang)
     if question is not None:
         questions = [_pick(drill, questions, question)]
-    if with_evidence:
+    if instead == "evidence":
         show_evidence(drill, question, lang, as_json)
         return
     state = session.state(drill)
+    notes = library(session).notes_for(drill.slug) if instead == "notes" else []
     if as_json:
-        print_json(reports.show_object(drill, state, task, questions, lang))
+        shown = reports.show_object(drill, state, task, questions, lang)
+        print_json({**shown, "notes": notes_object(notes)} if instead == "notes" else shown)
+    elif instead == "notes":
+        print_lines(notes_text(notes))
     elif question is not None:
         print_markdown(reports.question_markdown(questions[0]))
     else:
@@ -193,3 +201,6 @@ def reset(session: Session, topic: str, yes: bool) -> None:
     click.echo(f"{session.workspace.file(drill.slug)} is the stub again.")
     if kept is not None:
         click.echo(f"Your attempt is kept as {kept}")
+
+
+main.add_command(sources)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
 import string
 import tokenize
 from pathlib import Path
 
 from grader.errors import BadInput
+from grader.files import Wanted, read_file
 
 MAX_BYTES = 1 << 20
 
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+_WANTED = Wanted(
+    kind="a Python file",
+    most=MAX_BYTES,
+    size="1 MiB",
+    missing="`drills start` puts one there for each drill.",
+    large="A drill is a page of Python: hand in only that.",
+)
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -29,32 +28,9 @@ def read_submission(path: Path) -> bytes:
     A byte order mark, CRLF and an encoding declared as in PEP 263 are fine. Raises BadInput for what is not a
     regular file, cannot be read, is larger than 1 MiB, or is not text.
     """
-    try:
-        _refuse_other_kinds(path, path.stat())
-        # The path may be another file by now, so the open one is looked at again; O_NONBLOCK keeps a pipe
-        # from waiting for its other end.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        with os.fdopen(descriptor, "rb") as file:
-            _refuse_other_kinds(path, os.fstat(descriptor))
-            source = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise BadInput(f"There is no file {path}.", "`drills start` puts one there for each drill.") from None
-    except PermissionError:
-        raise BadInput(f"{path} may not be read.", f"Allow it: chmod u+r {path}") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError:  # a null byte in the name
-        raise BadInput(f"{str(path)!r} is not the name of a file.") from None
-    if len(source) > MAX_BYTES:
-        raise BadInput(f"{path} is larger than 1 MiB.", "A drill is a page of Python: hand in only that.")
+    source, _ = read_file(path, _WANTED)
     _refuse_undecodable(path, source)
     return source
-
-
-def _refuse_other_kinds(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise BadInput(f"{path} is {kind}, not a file.", "Give the path of a Python file.")
 
 
 def _refuse_undecodable(path: Path, source: bytes) -> None:

@@ -150,9 +150,7 @@ class Reader:
         begins = text.startswith(tuple(_OPENINGS)) or question_label(text) or bold_title(text, alone=False)
         return bool(text) and not begins and not any(pattern.match(line) for pattern in special)
 
-    def _add(
-        self, kind: Kind, last: int, text: str, *, indent: int = 0, level: int = 0, ordered: bool = False
-    ) -> None:
+    def _add(self, kind: Kind, last: int, text: str, *, indent: int = 0, level: int = 0, ordered: bool = False) -> None:
         self.blocks.append(Block(kind, self._at + 1, last + 1, text, indent, level, ordered, self._joined))
         self._at = last + 1
 

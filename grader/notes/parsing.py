@@ -21,7 +21,7 @@ from typing import Literal
 
 from grader.notes.blocks import Block, Reader
 from grader.notes.parts import find_parts
-from grader.notes.wording import asks, bold_title, ends_asking, plain, question_label
+from grader.notes.wording import asks, bold_title, ends_asking, loses, plain, question_label
 
 SectionKind = Literal["question", "chapter", "part"]
 Rank = Literal[1, 2, 3, 4, 5]  # heading, bold line, labelled line, item, line
@@ -62,7 +62,7 @@ class _Opening:
 
 def parse_notes(text: str) -> Notes:
     """Find the questions of a document."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     reader = Reader(lines)
     blocks = reader.read()
     openings = list(_openings(blocks))
@@ -113,9 +113,7 @@ def _opening(
     return None
 
 
-def _bold(
-    block: Block, current: _Opening | None, following: Block | None
-) -> tuple[Rank, str, bool, int | None] | None:
+def _bold(block: Block, current: _Opening | None, following: Block | None) -> tuple[Rank, str, bool, int | None] | None:
     alone = block.first == block.last and not block.joined and not (following and following.kind == "quote")
     title = bold_title(block.text, alone=alone)
     if title is None:
@@ -150,8 +148,10 @@ def _sections(opening: _Opening, inside: list[Block], lines: list[str]) -> Itera
         return
     end = (body or inside[:1])[-1].last
     kind: SectionKind = "question" if opening.asking else "chapter"
-    start = first.last if first.kind == "heading" else first.first
-    yield Section(kind, opening.title, opening.path, first.first, end, _text(lines, start + 1, end))
+    start = first.first if loses(first.text) else first.first + 1
+    if first.kind == "heading" and start > first.first:
+        start = first.last + 1  # below the line under a heading
+    yield Section(kind, opening.title, opening.path, first.first, end, _text(lines, start, end))
     path = (*opening.path, opening.title)
     if opening.rank != 1 and first.last > first.first:
         body = [first, *body]  # the answer goes on in the line under the question
@@ -176,10 +176,14 @@ def _loose(blocks: list[Block], openings: list[_Opening]) -> Iterator[tuple[int,
 
 
 def _odd_numbers(openings: list[_Opening]) -> Iterator[str]:
-    """Numbered questions among which one is missing or comes twice."""
+    """Questions that come twice, and numbers that are left out."""
     last = 0
+    asked: dict[str, int] = {}
     for opening in openings:
         number, line = opening.number, opening.block.first
+        before = asked.setdefault(opening.title.casefold(), line)
+        if opening.asking and before < line:
+            yield f"line {line}: asks the same as line {before}"
         if number is None:
             continue
         if number == last:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from drills.catalogue import BrokenDrill, Drill
 from grader.notes.parsing import Section
@@ -103,5 +104,5 @@ def _tokens(text: str) -> Counter[str]:
     """Words, and pairs of neighbouring Chinese characters."""
     tokens = Counter(_LATIN.findall(text))
     for run in _CHINESE.findall(text):
-        tokens.update(a + b for a, b in zip(run, run[1:], strict=False))
+        tokens.update(a + b for a, b in pairwise(run))
     return tokens

@@ -11,7 +11,9 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _MARKS = re.compile(r"\*+|__+|`|^#+\s+|\s+#+$")
 _ESCAPE = re.compile(r"\\([\[\]_*#()`~-])")
 _ASIDE = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
-_NUMBER = re.compile(r"^(?:[(（]?\d+(?:\.\d+)*[)）.、:：]?|[(（][一二三四五六七八九十]+[)）]|[一二三四五六七八九十]+、)\s*")
+_NUMBER = re.compile(
+    r"^(?:[(（]?\d+(?:\.\d+)*[)）.、:：]?|[(（][一二三四五六七八九十]+[)）]|[一二三四五六七八九十]+、)\s*"
+)
 _ASKING = re.compile(
     r"为什么|为何|什么|如何|怎么|怎样|哪|是否|多少|一下|(?:区别|异同|优缺点|[吗呢])[。.]?$"
     r"|^(?:请|简述|简单|简要|解释|介绍|描述|说明|说说|谈谈|讲讲|讲一?下|写出|推导|证明|比较|对比|列举)"
@@ -20,7 +22,8 @@ _ASKING = re.compile(
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(
-    r"^(?:其中|这里|此处|可以看到|可见|由此|因此|所以|即|也就是|如上|where\b|here\b|as (?:one )?can|so\b|thus\b|that is)",
+    r"^(?:其中|这里|此处|可以看到|可见|由此|因此|所以|即|也就是|如上"
+    r"|where\b|here\b|as (?:one )?can|so\b|thus\b|that is)",
     re.IGNORECASE,
 )
 
@@ -55,7 +58,7 @@ def bold_title(text: str, *, alone: bool) -> str | None:
         return None
     if leads_in(bold) or not (alone or asks(bold)):
         return None
-    return bold + (rest[0] if rest[:1] in ("？", "?") else "")
+    return text
 
 
 def plain(text: str) -> str:
@@ -63,6 +66,11 @@ def plain(text: str) -> str:
     text = _LINK.sub(r"\1", _IMAGE.sub("", html.unescape(text)))
     text = _ESCAPE.sub(r"\1", _MARKS.sub("", _TAG.sub("", text)))
     return " ".join(text.split())
+
+
+def loses(text: str) -> bool:
+    """Does the title lack something of its line besides emphasis: the address of a link, a picture, a tag?"""
+    return re.sub(r"[#*`\s]+", "", text) != re.sub(r"[#*`\s]+", "", plain(text))
 
 
 def without_number(text: str) -> str:
