@@ -13,6 +13,7 @@ from textual.theme import Theme
 from drills.catalogue import Catalogue
 from grader.client import Grading
 from grader.workspace import Workspace
+from tui.notes import Shelf
 from tui.runs import Grade
 from tui.screens.practice import PracticeScreen
 from tui.settings import Settings
@@ -40,6 +41,7 @@ class DrillsApp(App[int]):
         self.workspace = workspace
         self.grade = grade
         self.store = Store(workspace.progress_file)
+        self.notes = Shelf(workspace, catalogue)
         self.settings = Settings.load(workspace.inner / "app.json")
         self.animation_level = "none"  # what a key does is seen at once, over a slow line too
         self._topic = topic

@@ -69,8 +69,9 @@ def parse_notes(text: str) -> Notes:
     sections: list[Section] = []
     for opening, following in zip(openings, [*openings[1:], None], strict=True):
         until = following.block.first if following else len(lines) + 1
-        inside = [block for block in blocks if opening.block.first <= block.first < until]
-        sections += _sections(opening, inside, lines)
+        inside = [b for b in blocks if opening.block.first <= b.first < until and b.kind not in ("rule", "matter")]
+        if len(inside) > 1 or not _is_empty(opening, following):
+            sections += _sections(opening, inside, lines)
     notices = (*reader.notices, *_odd_numbers(openings))
     return Notes(tuple(sections), tuple(_loose(blocks, openings)), notices)
 
@@ -119,7 +120,7 @@ def _bold(block: Block, current: _Opening | None, following: Block | None) -> tu
     if title is None:
         return None
     asking = asks(title)
-    sibling = current is not None and bool(_OUTLINE.match(title)) and _shape(title) == _shape(current.title)
+    sibling = current is not None and bool(_shape(title)) and _shape(title) == _shape(current.title)
     if current is not None and current.asking and (current.rank > 2 or not (asking or sibling)):
         return None
     return 2, plain(title), asking or bool(sibling and current and current.asking), None
@@ -138,14 +139,17 @@ def _shape(title: str) -> str:
     return re.sub(r"\d+", "1", match[0]) if match else ""
 
 
+def _is_empty(opening: _Opening, following: _Opening | None) -> bool:
+    """Is it a line with nothing below, and no question that waits for an answer?"""
+    if opening.rank != 1:
+        return not opening.asking and opening.block.first == opening.block.last
+    divided = following is not None and (following.rank > 1 or following.block.level > opening.block.level)
+    return divided or not opening.asking
+
+
 def _sections(opening: _Opening, inside: list[Block], lines: list[str]) -> Iterator[Section]:
-    """The section and its parts; none for a heading with nothing but headings under it."""
-    body = [block for block in inside[1:] if block.kind not in ("rule", "matter")]
-    first = inside[0]
-    if not opening.asking and not body and first.first == first.last:
-        return
-    if opening.rank == 1 and not body:
-        return
+    """The section and its parts."""
+    first, body = inside[0], inside[1:]
     end = (body or inside[:1])[-1].last
     kind: SectionKind = "question" if opening.asking else "chapter"
     start = first.first if loses(first.text) else first.first + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
@@ -91,6 +92,17 @@ class Desk(Screen[None]):
         await self.workbench.questions_pane.show(
             self.text(lambda drill: drill.qa(language), list[Question]()), language
         )
+        if self.drill is not None:
+            self._show_notes(self.drill.slug, language)
+
+    @work(exclusive=True, group="notes")
+    async def _show_notes(self, slug: str, language: str) -> None:
+        """Show what the learner's notes say, as soon as they are read."""
+        notes, warnings = await self.app.notes.of(slug)
+        for text in warnings:
+            self.notify(text, title="Your notes", severity="warning", markup=False, timeout=8)
+        if self.drill is not None and self.drill.slug == slug:
+            await self.workbench.questions_pane.show_notes(slug, notes, language)
 
     async def show_hints(self) -> None:
         """Show as many hints as were asked for."""
