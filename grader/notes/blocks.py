@@ -15,10 +15,11 @@ Kind = Literal["heading", "item", "paragraph", "quote", "table", "formula", "ima
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:\s+(.*)|((?<=##)[^#\s].*))?$")
 _ITEM = re.compile(r"(\s*)([-*+•]|\d{1,3}[.)、])(?:\s+(.*)|(?<=、)(\S.*))?$")
-_FENCE = re.compile(r"(?:\s*(?:[-*+]|\d+[.)])\s+)?\s*(`{3,}|~{3,})([^`]*)$")
+_FENCE = re.compile(r"\s*(?:(?:[-*+]|\d{1,3}[.)])\s{1,4})?(`{3,}|~{3,})([^`]*)$")
 _RULE = re.compile(r" {0,3}(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*$")
 _IMAGE = re.compile(r"\s*(?:!\[[^\]]*\]\([^)]*\)\s*)+$")
+_LABELS = "Qq问第"  # how a labelled question may begin
 _OPENINGS = {"$$": "$$", "\\[": "\\]", "<!--": "-->"}
 _WHOLE_LINE: dict[Kind, re.Pattern[str]] = {
     "quote": re.compile(r" {0,3}>"),
@@ -49,6 +50,7 @@ class Reader:
     lines: list[str]
     blocks: list[Block] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    _unclosed: dict[str, int] = field(default_factory=dict)  # up to which line there is no such closing
     _at: int = 0
     _joined: bool = False
 
@@ -100,11 +102,19 @@ class Reader:
             rest = stripped[len(opening) :]
             if closing in rest:
                 return self._at if rest.endswith(closing) else None
-            for place in range(self._at + 1, len(self.lines)):
-                if not self.lines[place].strip() and opening != "<!--":
-                    return None  # a formula has no blank lines: this one was not closed
-                if closing in self.lines[place]:
-                    return place
+            return self._closing(closing, stops_at_blank=opening != "<!--")
+        return None
+
+    def _closing(self, closing: str, *, stops_at_blank: bool) -> int | None:
+        """The line with this closing. A formula has no blank lines: one that meets any was not closed."""
+        if self._at < self._unclosed.get(closing, 0):
+            return None
+        place = self._at + 1
+        while place < len(self.lines) and (self.lines[place].strip() or not stops_at_blank):
+            if closing in self.lines[place]:
+                return place
+            place += 1
+        self._unclosed[closing] = place
         return None
 
     def _underlined(self, line: str) -> bool:
@@ -145,6 +155,8 @@ class Reader:
 
     def _continues(self, line: str) -> bool:
         """Is the line ordinary text, so that it goes on with the one before?"""
+        if line[:1].isalpha() and line[0] not in _LABELS:
+            return True  # nearly all lines: the rest takes time
         special = (_HEADING, _ITEM, _FENCE, _UNDERLINE, _RULE, *_WHOLE_LINE.values())
         text = line.strip()
         begins = text.startswith(tuple(_OPENINGS)) or question_label(text) or bold_title(text, alone=False)

@@ -55,6 +55,7 @@ class _Opening:
     rank: Rank
     title: str
     block: Block
+    place: int  # of the block
     path: tuple[str, ...]
     asking: bool
     number: int | None = None
@@ -67,9 +68,9 @@ def parse_notes(text: str) -> Notes:
     blocks = reader.read()
     openings = list(_openings(blocks))
     sections: list[Section] = []
-    for opening, following in zip(openings, [*openings[1:], None], strict=True):
-        until = following.block.first if following else len(lines) + 1
-        inside = [b for b in blocks if opening.block.first <= b.first < until and b.kind not in ("rule", "matter")]
+    for opening, following in zip(openings, [*openings[1:], None], strict=False):
+        until = following.place if following else len(blocks)
+        inside = [block for block in blocks[opening.place : until] if block.kind not in ("rule", "matter")]
         if len(inside) > 1 or not _is_empty(opening, following):
             sections += _sections(opening, inside, lines)
     notices = (*reader.notices, *_odd_numbers(openings))
@@ -87,7 +88,7 @@ def _openings(blocks: list[Block]) -> Iterator[_Opening]:
         rank, title, asking, number = found
         if rank == 1:
             above = [(level, name) for level, name in above if level < block.level]
-        current = _Opening(rank, title, block, tuple(name for _, name in above), asking, number)
+        current = _Opening(rank, title, block, place, tuple(name for _, name in above), asking, number)
         if rank == 1:
             above.append((block.level, title))
         yield current

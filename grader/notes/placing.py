@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,54 +30,81 @@ class _Marks:
     """What marks the subject of one drill."""
 
     slug: str
+    any_word: re.Pattern[str]  # a quick look: what does not match this has none of the words
     words: tuple[tuple[re.Pattern[str], ...], ...]  # one has to be found, all its patterns
-    titles: tuple[Counter[str], ...]
 
 
 class Index:
     """The subjects of all drills."""
 
     def __init__(self, drills: Iterable[Drill]) -> None:
+        drills = list(drills)
         self._marks = [_marks(drill) for drill in drills]
-        spread = Counter(token for marks in self._marks for token in set().union(*marks.titles))
-        many = len(self._marks) + 1
-        self._weight = {token: math.log(many / count) for token, count in spread.items()}
+        titles = [(drill.slug, _tokens(title.casefold())) for drill in drills for title in _titles(drill)]
+        asking: dict[str, set[str]] = {}  # the drills that ask with a token
+        for slug, tokens in titles:
+            for token in tokens:
+                asking.setdefault(token, set()).add(slug)
+        self._rare = math.log(len(drills) + 1)
+        self._weight = {token: math.log((len(drills) + 1) / len(slugs)) for token, slugs in asking.items()}
+        # By token: the drills' titles that it stands in, and its part in the length of each.
+        self._titles: dict[str, list[tuple[int, float]]] = {}
+        self._owners = [slug for slug, _ in titles]
+        for place, (_, tokens) in enumerate(titles):
+            length = self._length(tokens)
+            for token, count in tokens.items():
+                self._titles.setdefault(token, []).append((place, self._weight[token] * count / length))
 
     def place(self, section: Section) -> tuple[str, ...]:
         """The drills that a section belongs to, the likeliest first; none where it fits no drill."""
-        sums = sorted(((self._sum(marks, section), marks.slug) for marks in self._marks), reverse=True)
+        likeness = self._likeness(_tokens(section.title.casefold()))
+        sums = [(_sum(marks, section) + 1.2 * likeness.get(marks.slug, 0.0), marks.slug) for marks in self._marks]
+        sums.sort(reverse=True)
         least = max(ENOUGH, BESIDE * sums[0][0]) if sums else ENOUGH
         return tuple(slug for total, slug in sums if total >= least)
 
-    def _sum(self, marks: _Marks, section: Section) -> float:
-        title, text = section.title.casefold(), section.text[:_SUBJECT].casefold()
-        above = " ".join(section.path[-1:]).casefold()
+    def _likeness(self, tokens: Counter[str]) -> dict[str, float]:
+        """By drill: the cosine with its nearest title, tokens weighted by how few drills ask with them."""
+        length = self._length(tokens)
+        cosines: defaultdict[int, float] = defaultdict(float)
+        for token, count in tokens.items():
+            for place, part in self._titles.get(token, ()):
+                cosines[place] += self._weight[token] * count / length * part
+        nearest: dict[str, float] = {}
+        for place, cosine in cosines.items():
+            slug = self._owners[place]
+            nearest[slug] = max(cosine, nearest.get(slug, 0.0))
+        return nearest
+
+    def _length(self, tokens: Counter[str]) -> float:
+        squares = ((self._weight.get(token, self._rare) * count) ** 2 for token, count in tokens.items())
+        return math.sqrt(sum(squares)) or 1.0
+
+
+def _sum(marks: _Marks, section: Section) -> float:
+    title, text = section.title.casefold(), section.text[:_SUBJECT].casefold()
+    named = told = 0
+    if marks.any_word.search(title):
         named = sum(_found(word, title) for word in marks.words)
+    if marks.any_word.search(text):
         told = sum(min(3, _times(word, text)) for word in marks.words)
-        near = max((self._likeness(_tokens(title), other) for other in marks.titles), default=0.0)
-        total = min(2.0, 0.7 + 0.3 * named) if named else 0.0
-        total += 0.3 if any(_found(word, above) for word in marks.words) else 0.0
-        return total + 0.12 * min(told, 6) + 1.2 * near
-
-    def _likeness(self, one: Counter[str], other: Counter[str]) -> float:
-        """The cosine of two titles, tokens weighted by how few drills ask with them."""
-        rare = math.log(len(self._marks) + 1)
-
-        def length(tokens: Counter[str]) -> float:
-            return math.sqrt(sum((self._weight.get(token, rare) * count) ** 2 for token, count in tokens.items()))
-
-        shared = sum(self._weight[token] ** 2 * one[token] * other[token] for token in one.keys() & other.keys())
-        return shared / (length(one) * length(other) or 1.0)
+    above = any(_found(word, name.casefold()) for name in section.path[-1:] for word in marks.words)
+    total = min(2.0, 0.7 + 0.3 * named) if named else 0.0
+    return total + (0.3 if above else 0.0) + 0.12 * min(told, 6)
 
 
 def _marks(drill: Drill) -> _Marks:
-    titles: list[Counter[str]] = []
+    words = tuple(_patterns(word) for word in drill.notes)
+    any_word = re.compile("|".join(word[0].pattern for word in words) or r"(?!)")
+    return _Marks(drill.slug, any_word, words)
+
+
+def _titles(drill: Drill) -> Iterator[str]:
     for language in ("en", "zh"):
         try:
-            titles += [_tokens(question.title.casefold()) for question in drill.qa(language)]
+            yield from (question.title for question in drill.qa(language))
         except BrokenDrill:
             continue  # told by the catalogue's own check
-    return _Marks(drill.slug, tuple(_patterns(word) for word in drill.notes), tuple(titles))
 
 
 def _patterns(word: str) -> tuple[re.Pattern[str], ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
+
+LONGEST = 1000  # characters of a line that are looked at
 
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 _LINK = re.compile(r"\[((?:\\.|[^\]\\])*)\]\([^)]*\)")
@@ -53,7 +56,7 @@ def bold_title(text: str, *, alone: bool) -> str | None:
     if match is None:
         return None
     bold, rest = match[2], match[3]
-    bare = re.sub(r"[\s。.？?！!]", "", _ASIDE.sub("", rest))
+    bare = re.sub(r"[\s。.？?！!]", "", _ASIDE.sub("", plain(rest)))
     if bare and (not asks(bold) or rest.lstrip()[0] in ":：" or len(rest) >= len(bold)):
         return None
     if leads_in(bold) or not (alone or asks(bold)):
@@ -61,8 +64,11 @@ def bold_title(text: str, *, alone: bool) -> str | None:
     return text
 
 
+@lru_cache(maxsize=1024)
 def plain(text: str) -> str:
-    """A title without its markup: links, emphasis, code marks, tags."""
+    """A title without its markup: links, emphasis, code marks, tags. Of a very long line, both ends."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 4 :]}"
     text = _LINK.sub(r"\1", _IMAGE.sub("", html.unescape(text)))
     text = _ESCAPE.sub(r"\1", _MARKS.sub("", _TAG.sub("", text)))
     return " ".join(text.split())

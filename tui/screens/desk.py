@@ -72,6 +72,7 @@ class Desk(Screen[None]):
         self.checker.look(slug)
         self.course.show_open(slug)
         await self.show_task()
+        await self.workbench.questions_pane.show_notes(slug, [], self.app.settings.language)
         await self.show_questions()
         await self.show_hints()
         await self.workbench.result_pane.show(self.run, self.around())

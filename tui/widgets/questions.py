@@ -70,7 +70,10 @@ class NoteBox(Box):
 
     def inside(self) -> Sequence[Widget]:
         where = Static(Content(f"{short_path(Path(self.note.file))}:{self.note.line}"), classes="where")
-        return [where, Static(Folded(Content(self.note.text or NO_TEXT[self._language])), classes="verbatim")]
+        return [
+            where,
+            Static(Folded(Content(self.note.text.expandtabs(4) or NO_TEXT[self._language])), classes="verbatim"),
+        ]
 
 
 class QuestionsPane(Pane):
