@@ -21,7 +21,7 @@ from typing import Literal
 
 from grader.notes.blocks import Block, Reader
 from grader.notes.parts import find_parts
-from grader.notes.wording import asks, bold_title, ends_asking, loses, plain, question_label
+from grader.notes.wording import asks, bold_title, ends_asking, loses, plain, question_label, states
 
 SectionKind = Literal["question", "chapter", "part"]
 Rank = Literal[1, 2, 3, 4, 5]  # heading, bold line, labelled line, item, line
@@ -110,7 +110,8 @@ def _opening(
         return 3, plain(label[1]) or plain(block.text), True, label[0]
     if block.kind == "paragraph" and block.indent < 4:
         return _bold(block, current, following) or _asking_line(block, answered)
-    if block.kind == "item" and block.indent < 4 and answered >= 4 and ends_asking(block.text):
+    deepest = current.block.indent if current and answered == 4 else 3
+    if block.kind == "item" and block.indent <= deepest and answered >= 4 and ends_asking(block.text):
         return 4, plain(block.text), True, None
     return None
 
@@ -129,7 +130,7 @@ def _bold(block: Block, current: _Opening | None, following: Block | None) -> tu
 
 def _asking_line(block: Block, answered: int) -> tuple[Rank, str, bool, int | None] | None:
     short = block.first == block.last or len(block.text) <= 60
-    if answered >= 5 and short and not block.joined and ends_asking(block.text):
+    if answered >= 5 and short and not block.joined and ends_asking(block.text) and not states(block.text):
         return 5, plain(block.text), True, None
     return None
 

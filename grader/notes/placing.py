@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,13 +25,15 @@ _CHINESE = re.compile(r"[\u3400-\u9fff]+")
 _SUBJECT = 600  # characters: what the text is about is said at its beginning
 
 
+_Word = tuple[tuple[str, re.Pattern[str]], ...]  # all have to be found: first, quickly, how the pattern begins
+
+
 @dataclass(frozen=True)
 class _Marks:
     """What marks the subject of one drill."""
 
     slug: str
-    any_word: re.Pattern[str]  # a quick look: what does not match this has none of the words
-    words: tuple[tuple[re.Pattern[str], ...], ...]  # one has to be found, all its patterns
+    words: tuple[_Word, ...]
 
 
 class Index:
@@ -83,20 +85,15 @@ class Index:
 
 def _sum(marks: _Marks, section: Section) -> float:
     title, text = section.title.casefold(), section.text[:_SUBJECT].casefold()
-    named = told = 0
-    if marks.any_word.search(title):
-        named = sum(_found(word, title) for word in marks.words)
-    if marks.any_word.search(text):
-        told = sum(min(3, _times(word, text)) for word in marks.words)
+    named = sum(_found(word, title) for word in marks.words)
+    told = sum(min(3, _times(word, text)) for word in marks.words)
     above = any(_found(word, name.casefold()) for name in section.path[-1:] for word in marks.words)
     total = min(2.0, 0.7 + 0.3 * named) if named else 0.0
     return total + (0.3 if above else 0.0) + 0.12 * min(told, 6)
 
 
 def _marks(drill: Drill) -> _Marks:
-    words = tuple(_patterns(word) for word in drill.notes)
-    any_word = re.compile("|".join(word[0].pattern for word in words) or r"(?!)")
-    return _Marks(drill.slug, any_word, words)
+    return _Marks(drill.slug, tuple(_word(word) for word in drill.notes))
 
 
 def _titles(drill: Drill) -> Iterator[str]:
@@ -107,24 +104,24 @@ def _titles(drill: Drill) -> Iterator[str]:
             continue  # told by the catalogue's own check
 
 
-def _patterns(word: str) -> tuple[re.Pattern[str], ...]:
+def _word(word: str) -> _Word:
     """`flash attention` is also found as FlashAttention or flash-attention; of `a + b`, both have to be found."""
     return tuple(_pattern(part.strip().casefold()) for part in word.split("+"))
 
 
-def _pattern(part: str) -> re.Pattern[str]:
-    body = r"[\s_-]*".join(re.escape(piece) for piece in re.split(r"[\s_-]+", part))
+def _pattern(part: str) -> tuple[str, re.Pattern[str]]:
+    pieces = re.split(r"[\s_-]+", part)
     before = r"(?<![a-z0-9])" if _LATIN.match(part[:1]) else ""
     behind = r"s?(?![a-z0-9])" if _LATIN.match(part[-1:]) else ""
-    return re.compile(before + body + behind)
+    return pieces[0], re.compile(before + r"[\s_-]*".join(map(re.escape, pieces)) + behind)
 
 
-def _found(word: Sequence[re.Pattern[str]], text: str) -> bool:
-    return all(pattern.search(text) for pattern in word)
+def _found(word: _Word, text: str) -> bool:
+    return all(begins in text and pattern.search(text) for begins, pattern in word)
 
 
-def _times(word: Sequence[re.Pattern[str]], text: str) -> int:
-    return min(len(pattern.findall(text)) for pattern in word)
+def _times(word: _Word, text: str) -> int:
+    return min(len(pattern.findall(text)) if begins in text else 0 for begins, pattern in word)
 
 
 def _tokens(text: str) -> Counter[str]:

@@ -89,6 +89,11 @@ def ends_asking(text: str) -> bool:
     return _ASIDE.sub("", plain(text)).endswith(("?", "？"))
 
 
+def states(text: str) -> bool:
+    """Does a sentence end in the text that is no question?"""
+    return bool(re.search(r"[。！!]|[a-z)]\.\s", plain(text)))
+
+
 def asks(text: str) -> bool:
     """Is the text a question, or a request to explain?"""
     text = plain(text)
