@@ -109,7 +109,7 @@ def _additions_lines(added: Additions) -> Iterator[str]:
         if each.document is not None:
             yield from _addition_lines(each, each.document)
     if added.skipped:
-        yield f"Skipped: {added.skipped} files that are not .md, .markdown or .txt"
+        yield f"Skipped: {_many(added.skipped, 'file')}, not .md, .markdown or .txt"
     if not added.files:
         yield "No notes were found."
 
@@ -139,7 +139,12 @@ def _counts(document: Document) -> str:
     drills = len({slug for each in document.placed for slug in each.drills})
     if not found:
         return "no questions found. Begin each with a heading or `Q1`"
-    return f"{found} sections, {placed} placed with {drills} drills, {found - placed} not placed"
+    told = f"{placed} placed with {_many(drills, 'drill')}, {found - placed} not placed"
+    return f"{_many(found, 'section')}, {told}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _document_lines(document: Document, show_all: bool) -> Iterator[str]:
