@@ -77,6 +77,8 @@ class Library:
 
     def __init__(self, workspace: Workspace, catalogue: Catalogue, warn: Callable[[str], None]) -> None:
         self._store = Store(workspace, warn)
+        self._warn = warn
+        self._told: set[str] = set()
         self._catalogue = catalogue
         self._index: Index | None = None
         self._read: dict[tuple[str, int, int], tuple[str, Notes, tuple[Placed, ...]]] = {}
@@ -160,10 +162,17 @@ class Library:
         return Document(source, "unchanged" if same else "changed", notes, placed)
 
     def notes_for(self, slug: str) -> list[Note]:
-        """What the learner's notes say on a drill, in the order in which they were added."""
+        """What the learner's notes say on a drill, in the order in which they were added.
+
+        Of notes that cannot be read, a warning tells once.
+        """
+        documents = self.documents()
+        for trouble in [each.trouble for each in documents if each.trouble and each.trouble not in self._told]:
+            self._told.add(trouble)
+            self._warn(trouble)
         return [
             Note(_title(section), section.text, document.source.path, section.line)
-            for document in self.documents()
+            for document in documents
             for section in document.of(slug)
         ]
 

@@ -105,7 +105,9 @@ def test_a_file_that_is_only_touched_has_not_changed(library: Library, file: Pat
     assert standings(library) == {"mine.md": "unchanged"}
 
 
-def test_a_file_that_is_gone_is_told_and_the_others_stay(library: Library, file: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_told_and_the_others_stay(
+    library: Library, file: Path, tmp_path: Path, warnings: list[str]
+) -> None:
     other = tmp_path / "other.md"
     other.write_text("# Rotary, why RoPE?\n")
     library.add([file, other])
@@ -116,6 +118,7 @@ def test_a_file_that_is_gone_is_told_and_the_others_stay(library: Library, file:
     assert kept.standing == "unchanged"
     assert library.notes_for("rmsnorm") == []
     assert len(library.notes_for("rope")) == 1
+    assert warnings == [gone.trouble]
 
 
 def test_a_file_that_was_moved_keeps_its_name(library: Library, file: Path, tmp_path: Path) -> None:
