@@ -29,8 +29,13 @@ SHAPES = {
         酵母产气。
         - 糖变成气
         1. **温度**要合适
+        - 那么要多久？
+
+        难道不是越久越好吗？
 
         **一句单独的粗体结论，说的是温度。**
+
+        一天就够。
         ## [How hot must the oven be?](https://example.org/oven), and for how long?
 
         Hot.
@@ -41,9 +46,9 @@ SHAPES = {
         防腐。
         """,
         (Q, 3, "面包为什么会发起来？"),
-        (Q, 9, "How hot must the oven be?, and for how long?"),
-        (Q, 14, "What is rennet?"),
-        (Q, 15, "为何要加盐"),
+        (Q, 14, "How hot must the oven be?, and for how long?"),
+        (Q, 19, "What is rennet?"),
+        (Q, 20, "为何要加盐"),
         loose=((1, 1),),
     ),
     "items ask, quotes answer": shape(
@@ -168,6 +173,14 @@ SHAPES = {
 
         ### 2.Oven&#x20;
 
+        #### （0）Doors
+
+        **Note:**
+
+        **How** they close decides how long the heat stays in the oven once it is off.
+
+        They close well.
+
         #### （1）Steam
 
         Steam keeps the crust soft, so that the loaf can grow until it is set; afterwards the crust has to dry, for which \
@@ -195,10 +208,11 @@ the door is opened for a moment, once or twice, and the tray with the water is t
         (Q, 5, "1.1 讲讲面团？"),
         (Q, 9, "1.2 Stages of the dough"),
         (Q, 15, "1.3 为什么要[折叠]?"),
-        (C, 21, "（1）Steam"),
-        (P, 27, "Too much of it makes the crust thick."),
-        (Q, 33, "What is the stone for？"),
-        (Q, 37, "烤箱要预热吗？（第一个问题）"),
+        (C, 21, "（0）Doors"),
+        (C, 29, "（1）Steam"),
+        (P, 35, "Too much of it makes the crust thick."),
+        (Q, 41, "What is the stone for？"),
+        (Q, 45, "烤箱要预热吗？（第一个问题）"),
     ),
     "underlined headings": shape(
         """

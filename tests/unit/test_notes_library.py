@@ -191,6 +191,17 @@ def test_a_damaged_list_is_kept_aside(
     assert len(warnings) == 1
 
 
+def test_the_list_is_replaced_and_never_half_written(
+    library: Library, workspace: Workspace, file: Path, tmp_path: Path
+) -> None:
+    library.add([file])
+    with (workspace.inner / "sources.json").open() as old:
+        (tmp_path / "other.md").write_text("# Why?\n")
+        library.add([tmp_path / "other.md"])
+        assert len(json.load(old)["sources"]) == 1
+    assert len(library.documents()) == 2
+
+
 def test_a_list_of_a_newer_version_is_left_alone(library: Library, workspace: Workspace, file: Path) -> None:
     content = json.dumps({"version": 99, "shelves": []})
     (workspace.inner / "sources.json").write_text(content)

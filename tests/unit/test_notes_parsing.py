@@ -29,16 +29,16 @@ def test_a_text_is_verbatim() -> None:
     assert text_of("a table in an answer", 1) == "| rye | wheat |\n| --- | ----- |\n| no? | yes?  |"
     assert text_of("items ask, quotes answer", 5) == "> 形成面筋。\n>\n> - 这里有人问：多久？"
     assert text_of("labels with and without bullets", 3) == "    - 1 Gluten\n        - It is made of two proteins."
-    assert text_of("bold lines and headings, numbered", 21).endswith("![](image/crust.png)\n\n可以看到颜色不同。")
+    assert text_of("bold lines and headings, numbered", 29).endswith("![](image/crust.png)\n\n可以看到颜色不同。")
 
 
 def test_what_a_title_cannot_show_stands_in_the_text() -> None:
-    assert text_of("headings ask", 9).startswith("## [How hot must the oven be?](https://example.org/oven), and")
+    assert text_of("headings ask", 14).startswith("## [How hot must the oven be?](https://example.org/oven), and")
 
 
 def test_a_question_without_an_answer_has_no_text() -> None:
     assert text_of("items ask, quotes answer", 11) == ""
-    assert text_of("headings ask", 14) == ""
+    assert text_of("headings ask", 19) == ""
 
 
 def test_an_answer_in_the_line_below_the_question_belongs_to_it() -> None:
@@ -66,6 +66,17 @@ def test_the_outline_of_a_long_answer_gives_its_points_and_that_of_a_short_one_n
     assert long[1].text == "\n".join(f"    - 细节 {line} 说明一句话." for line in range(12))
     short = "\n".join(LONG_ANSWER.splitlines()[:40])
     assert [each.kind for each in parse_notes(short).sections] == ["question"]
+
+
+@pytest.mark.parametrize(
+    ("before", "introduction", "parts"),
+    [("Long. " * 40, "It looks so", [5]), ("Short.", "It looks so", []), ("Long. " * 40, "It looks so:", [])],
+)
+def test_the_paragraph_before_a_figure_begins_a_passage_unless_little_is_before_it(
+    before: str, introduction: str, parts: list[int]
+) -> None:
+    notes = parse_notes(f"# Bread\n\n{before}\n\n{introduction}\n\n![](loaf.png)\n")
+    assert [each.line for each in notes.sections if each.kind == "part"] == parts
 
 
 def test_odd_numbers_and_repeated_questions_are_told() -> None:

@@ -71,6 +71,14 @@ def test_a_word_in_passing_places_nothing_and_a_text_full_of_them_does(index: In
     assert index.place(section("Some more on this", text, "RMSNorm")) == ("rmsnorm",)
 
 
+def test_a_subject_that_is_only_touched_is_not_named_beside_the_main_one(index: Index) -> None:
+    assert index.place(section("GQA, MQA and the KV cache against MHA")) == ("gqa",)
+    assert set(index.place(section("How do padding mask and causal mask enter FlashAttention?"))) == {
+        "masking",
+        "flash_attention",
+    }
+
+
 def test_a_word_is_found_in_any_writing_but_not_inside_another(index: Index) -> None:
     for title in ("FlashAttention", "flash attention", "flash-attention!", "关于FlashAttention的问题"):
         assert index.place(section(title)) == ("flash_attention",), title
