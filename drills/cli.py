@@ -88,9 +88,7 @@ def list_drills(session: Session, lang: str, as_json: bool) -> None:
 @click.option("--notes", "instead", flag_value="notes", help="Only what your own notes say (`drills sources`).")
 @json_option
 @with_session
-def show(
-    session: Session, topic: str, lang: str, question: str | None, instead: str | None, as_json: bool
-) -> None:
+def show(session: Session, topic: str, lang: str, question: str | None, instead: str | None, as_json: bool) -> None:
     """Show a drill's task and its interview questions."""
     drill = session.find(topic)
     with catalogue_errors():

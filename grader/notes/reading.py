@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from grader.errors import BadInput
 from grader.files import Wanted, read_file
+from grader.plain import plain
 
 MAX_BYTES = 5_000_000
 MAX_ENTRIES = 20_000  # of a folder and what is below it
@@ -24,13 +24,6 @@ _WANTED = Wanted(
     large="Notes of that size are no notes: add the part that you learn from.",
 )
 _ADVICE = "Save it as UTF-8 text, and add it again."
-_ESCAPE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
-)
-_STEERING = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"  # control characters but tab and line end, and halves of characters
-    r"|[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"  # what turns the direction of text, other ends of lines
-)
 
 
 class Text(NamedTuple):
@@ -56,14 +49,8 @@ def read_notes(path: Path) -> Text:
     UTF-8, UTF-16 with a byte order mark and GB18030 are understood.
     """
     content, status = read_file(path, _WANTED)
-    text = harmless(_decode(path, content))
+    text = plain(_decode(path, content))
     return Text(text, content, status.st_size, status.st_mtime_ns, hashlib.sha256(content).hexdigest())
-
-
-def harmless(text: str) -> str:
-    """The text without what would steer a terminal: escape sequences, control and direction characters."""
-    text = _ESCAPE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _STEERING.sub("", text)
 
 
 def _decode(path: Path, content: bytes) -> str:

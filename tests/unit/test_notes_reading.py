@@ -10,7 +10,8 @@ import pytest
 from people import shared_folder, without_rights
 
 from grader.errors import BadInput
-from grader.notes.reading import MAX_BYTES, find_notes, harmless, read_notes
+from grader.notes.reading import MAX_BYTES, find_notes, read_notes
+from grader.plain import plain
 
 WORDS = "# 什么是注意力？\n\n加权平均。“引号”\n"
 
@@ -102,7 +103,7 @@ def test_a_file_that_may_not_be_read_is_refused() -> None:
     ],
 )
 def test_what_steers_a_terminal_is_taken_out(given: str, left: str) -> None:
-    assert harmless(given) == left
+    assert plain(given) == left
 
 
 def test_a_folder_is_walked_once_by_whatever_links(tmp_path: Path) -> None:
