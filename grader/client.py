@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -26,7 +27,7 @@ START_SECONDS = 30.0  # a server that has been reached says something by then, t
 # Of silence, for each second that a run may compute: a judge that takes longer was stopped, or has lost its way.
 PATIENCE, LEAST_PATIENCE = 20.0, 60.0
 STOP_SECONDS = 10.0
-LOG_CAP = 1 << 20
+LOG_CAP, LAST_WORDS = 1 << 20, 4096  # bytes
 
 
 class EngineLost(Exception):
@@ -50,6 +51,7 @@ class Grading:
         self._use_server = use_server and server_allowed()
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None  # what a private engine says on its standard error
         self.cancelled = False
         self.restarted = False
         self.warnings: list[str] = []  # for the learner: the warm server could not be used
@@ -83,7 +85,8 @@ class Grading:
             try:
                 answer = _decoder.decode(frames.receive()[0])
             except (Closed, ProtocolError, msgspec.MsgspecError) as error:
-                raise EngineLost("the grading process ended without a verdict") from error
+                said = _last_line(self._errors) if self._errors is not None else ""
+                raise EngineLost(f"the grading process ended without a verdict{said}") from error
             if isinstance(answer, Stale | Status):
                 raise EngineLost("the grading process gave an answer to another question")
             if isinstance(answer, Finished) and answer.result.engine_fault and not self.restarted:
@@ -112,11 +115,13 @@ class Grading:
 
     def _private_engine(self) -> socket.socket:
         """An engine of this command's own, which leaves with it."""
+        import tempfile  # with the warm server there is no need of it
+
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-I", "-m", "grader.engine.server", "--once", str(theirs.fileno())]
-        errors = None if os.environ.get("DRILLS_DEBUG") else subprocess.DEVNULL
+        self._errors = None if os.environ.get("DRILLS_DEBUG") else tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors
         )
         theirs.close()
         _send(ours, Hello(fingerprint="", request=self._request))
@@ -129,6 +134,9 @@ class Grading:
         if self._process is not None:
             self._process.wait()
             self._process = None
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
 
 
 def open_request(hello: Hello, opened: Callable[[socket.socket], None]) -> socket.socket:
@@ -231,8 +239,19 @@ def _start(path: Path) -> socket.socket:
                 return sock
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.005)
-                raise EngineLost(f"the warm server ended at once; see {log}")
+                with log.open("rb") as said:
+                    raise EngineLost(f"the warm server ended at once{_last_line(said)}; see {log}")
     raise EngineLost(f"the warm server did not answer within {START_SECONDS:g} s; see {log}")
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    """What an engine said last, which is the exception that ended it."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, errors.tell() - LAST_WORDS))
+    lines = errors.read().decode("utf-8", "replace").split("\n")
+    words = [line for line in lines if line.strip()]
+    missing = " (`pip install torch`)" if words and "No module named 'torch'" in words[-1] else ""
+    return f": {words[-1].strip()}{missing}" if words else ""
 
 
 @contextlib.contextmanager

@@ -142,7 +142,8 @@ def _grading(session: Session) -> Iterator[Finding]:
         reason = result.problem or next((check.message for check in result.failures), "")
         advice = "Please report this, with what stands above."
         yield Finding("grading", "fault", f"the reference of {drill.slug}: {result.verdict}. {reason}", advice)
-    yield from _isolation(result)
+    if result.verdict != "error":  # else it came to no wall
+        yield from _isolation(result)
 
 
 def _isolation(result: Result) -> Iterator[Finding]:
