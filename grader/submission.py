@@ -29,11 +29,14 @@ def read_submission(path: Path) -> bytes:
     regular file, cannot be read, is larger than 1 MiB, or is not text.
     """
     source, _ = read_file(path, _WANTED)
-    _refuse_undecodable(path, source)
+    check_submission(path, source)
     return source
 
 
-def _refuse_undecodable(path: Path, source: bytes) -> None:
+def check_submission(path: Path, source: bytes) -> None:
+    """Raises BadInput for what is too large, or no text that Python can be written in. `path` is for the message."""
+    if len(source) > MAX_BYTES:
+        raise BadInput(f"{path} is larger than {_WANTED.size}.", _WANTED.large)
     if b"\0" in source:
         raise BadInput(f"{path} holds null bytes, so it is not Python.", "Save it as UTF-8 text.")
     try:

@@ -277,7 +277,8 @@ def test_any_numbers(impl, gen):
         assert_schedule(impl, "linear_warmup", (warmup, peak), ramp, peak)
         assert_schedule(impl, "linear_schedule", (warmup, total, peak), line, peak)
         assert_schedule(impl, "cosine_schedule", (warmup, total, peak, low), curve, peak)
-        assert_schedule(impl, "noam_schedule", (d_model, warmup, factor), noam, min(noam.values()))
+        for step, value in noam.items():  # each to its own precision: early in the warm-up they are small
+            assert_schedule(impl, "noam_schedule", (d_model, warmup, factor), {step: value}, value)
 
 
 def test_no_memory_of_earlier_calls(impl):

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from drills.catalogue import Catalogue
+from grader.authoring import read_stand_ins
 from grader.checking import run
 from grader.errors import BadInput
 from grader.requests import request_for
-from grader.validation import Plan, prove
+from grader.validation import Plan, prove, stand_in_request
 from tests.checks import grader, solution
 
 CATALOGUE = Catalogue.load()
@@ -67,6 +68,18 @@ def test_a_surviving_mutant_is_shown_as_a_diff_and_a_stale_entry_is_told(tmp_pat
     listed.write_text('[[equivalent]]\nmutant = "nowhere: a => b"\nreason = " "\n')
     with pytest.raises(BadInput, match="without a reason"):
         prove(drill, Plan(1))
+
+
+# Right answers that were rejected once, by chance: drill, equivalent, seed.
+REJECTED_ONCE = [("warmup", "noam_in_a_tensor", 1057)]
+
+
+@pytest.mark.parametrize(("topic", "name", "seed"), REJECTED_ONCE)
+def test_what_was_rejected_by_chance_passes(topic, name, seed):
+    drill = CATALOGUE.find(topic)
+    stand_in = next(each for each in read_stand_ins(drill.folder / "equivalents.py") if each.name == name)
+    request = msgspec.structs.replace(stand_in_request(drill, stand_in), seed=seed)
+    assert run(request, True, lambda event: None).verdict == "passed"
 
 
 LIBRARY = {
