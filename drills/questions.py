@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 _QUESTION = re.compile(r"(?P<title>.+?)\s*\{#(?P<id>[A-Za-z0-9_-]+)\}")
 _SOURCES = re.compile(r"(?:Sources|来源)\s*[:：](?P<list>.*)")
+_ITEM = re.compile(r"(?:[-*+]|\d+[.)、])\s+")
+_ANSWER = ("Answer", "回答")
+_KEY_POINTS = ("Key points", "要点")
 _NUMBER = re.compile(r"\d+[.)、]\s*")
 
 
@@ -18,6 +21,32 @@ class Question:
     title: str
     text: str  # Markdown: answer, key points, follow-ups, references
     sources: tuple[str, ...]
+
+    @property
+    def answer(self) -> str:
+        """The model answer alone; everything, where it has no heading of its own."""
+        return self._part(_ANSWER) or self.text
+
+    @property
+    def key_points(self) -> tuple[str, ...]:
+        """What a good answer names: the items of the list under that heading."""
+        points: list[str] = []
+        for line in self._part(_KEY_POINTS).splitlines():
+            item = _ITEM.match(line)
+            if item:
+                points.append(line[item.end() :].strip())
+            elif line.strip() and points:  # an item may go on in the next line
+                points[-1] += " " + line.strip()
+        return tuple(points)
+
+    @property
+    def beyond(self) -> str:
+        """Markdown: what stands beside the answer and its key points, such as follow-ups."""
+        others = (pair for pair in _sections(self.text, "### ") if pair[0] not in (*_ANSWER, *_KEY_POINTS))
+        return "\n\n".join(f"### {heading}\n{body}" for heading, body in others)
+
+    def _part(self, headings: tuple[str, ...]) -> str:
+        return next((body for heading, body in _sections(self.text, "### ") if heading in headings), "")
 
 
 @dataclass(frozen=True)
@@ -53,16 +82,16 @@ def _split_sources(body: str) -> tuple[tuple[str, ...], str]:
     return tuple(name for name in names if name), rest.strip()
 
 
-def _sections(text: str) -> list[tuple[str, str]]:
-    """(heading, body) of each `## ` section; a `## ` inside a fenced block is code, not a heading."""
+def _sections(text: str, mark: str = "## ") -> list[tuple[str, str]]:
+    """(heading, body) of each section that a line with this mark begins; in a fenced block it is code."""
     sections: list[tuple[str, list[str]]] = []
     fence = ""
     for line in text.splitlines():
-        mark = line.lstrip()[:3]
-        if mark in ("```", "~~~") and fence in ("", mark):
-            fence = "" if fence else mark
-        if line.startswith("## ") and not fence:
-            sections.append((line[3:].strip(), []))
+        opening = line.lstrip()[:3]
+        if opening in ("```", "~~~") and fence in ("", opening):
+            fence = "" if fence else opening
+        if line.startswith(mark) and not fence:
+            sections.append((line.removeprefix(mark).strip(), []))
         elif sections:
             sections[-1][1].append(line)
     return [(heading, "\n".join(lines).strip()) for heading, lines in sections]

@@ -46,6 +46,77 @@ MIGRATIONS = (
       round_from INTEGER NOT NULL DEFAULT 0    -- attempts after this one belong to the next review
     ) STRICT;
     """,
+    # The history alone decides on the reviews (grader.rounds), so that two histories can become one. What a round
+    # of practice used up is told by moments, for ids differ from machine to machine; what was a look at the solution
+    # is kept for good. Of older looks only the last is known, and that there was one before a pass that was `seen`.
+    """
+    CREATE TABLE in_order (id INTEGER PRIMARY KEY, clock TEXT NOT NULL, turn INTEGER NOT NULL) STRICT;
+    INSERT INTO in_order
+      SELECT id, clock, row_number() OVER (PARTITION BY slug, clock ORDER BY id) - 1
+      FROM (SELECT id, slug, max(at) OVER (PARTITION BY slug ORDER BY id) AS clock FROM attempts);
+    -- `at`, or the clock of the attempt before it if that is later
+    ALTER TABLE attempts ADD COLUMN clock TEXT NOT NULL DEFAULT '';
+    -- counts a drill's attempts of the same clock
+    ALTER TABLE attempts ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+    UPDATE attempts SET
+      clock = (SELECT clock FROM in_order WHERE in_order.id = attempts.id),
+      turn = (SELECT turn FROM in_order WHERE in_order.id = attempts.id);
+    CREATE INDEX attempts_in_order ON attempts (slug, clock, turn);
+    DROP TABLE in_order;
+    CREATE TABLE looks (               -- at the reference solution
+      slug TEXT NOT NULL,
+      at TEXT NOT NULL,
+      PRIMARY KEY (slug, at)
+    ) STRICT;
+    INSERT INTO looks SELECT slug, solution_seen_at FROM drill_state WHERE solution_seen_at IS NOT NULL;
+    INSERT OR IGNORE INTO looks
+      SELECT slug, (SELECT clock FROM attempts WHERE id = round_from) FROM reviews WHERE seen AND round_from;
+    CREATE TABLE hints (
+      slug TEXT NOT NULL,
+      since TEXT NOT NULL,             -- the end of the round before (closed_at), empty in the first
+      shown INTEGER NOT NULL,
+      PRIMARY KEY (slug, since)
+    ) STRICT;
+    ALTER TABLE reviews RENAME TO older_reviews;
+    CREATE TABLE reviews (
+      slug TEXT PRIMARY KEY,           -- from the first pass on
+      card TEXT NOT NULL,              -- JSON of the fsrs library
+      due TEXT NOT NULL,
+      lapsed INTEGER NOT NULL,         -- failed when due, and not passed since
+      seen INTEGER NOT NULL,           -- the last review's pass came after a look at the solution
+      passed_at TEXT,
+      closed_at TEXT                   -- the end of the last round of practice: a clock of an attempt
+    ) STRICT;
+    INSERT INTO reviews
+      SELECT slug, card, due, lapsed, seen, passed_at, (SELECT clock FROM attempts WHERE id = round_from)
+      FROM older_reviews;
+    INSERT INTO hints
+      SELECT slug, coalesce(closed_at, ''), hints_shown
+      FROM drill_state LEFT JOIN reviews USING (slug) WHERE hints_shown > 0;
+    DROP TABLE older_reviews;
+    DROP TABLE drill_state;
+    CREATE TABLE answers (             -- to questions: each is a review
+      id INTEGER PRIMARY KEY,
+      slug TEXT NOT NULL,
+      question TEXT NOT NULL,
+      at TEXT NOT NULL,
+      clock TEXT NOT NULL,             -- as of an attempt
+      turn INTEGER NOT NULL,
+      rating TEXT NOT NULL,            -- again, hard, good, easy
+      points TEXT NOT NULL,            -- JSON list: the key points that were named, counted from 1
+      points_total INTEGER NOT NULL,
+      lang TEXT NOT NULL,
+      answer TEXT NOT NULL             -- as typed; empty where it was thought or said
+    ) STRICT;
+    CREATE INDEX answers_in_order ON answers (slug, question, clock, turn);
+    CREATE TABLE question_cards (
+      slug TEXT NOT NULL,
+      question TEXT NOT NULL,
+      card TEXT NOT NULL,
+      due TEXT NOT NULL,
+      PRIMARY KEY (slug, question)
+    ) STRICT;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -1,11 +1,19 @@
-"""When a drill is to be practised again, by the FSRS scheduler, and what to practise next.
+"""When a drill or a question is to be practised again, by the FSRS scheduler, and what to practise next.
 
-A review is the first pass of a drill, or an attempt at a drill that is due. Its rating says how it went:
+A review of a drill is the first pass of a drill, or an attempt at a drill that is due. Its rating says how it went:
 
 - Again: a fail of a drill that is due; a pass after a look at the solution
 - Hard: a pass with two or more hints
 - Good: a pass with one hint, or after failed attempts
 - Easy: a pass at the first attempt without a hint
+
+Every answer to a question is a review. Learners rate it themselves; what is suggested to them follows from the share of
+the key points that they named:
+
+- Again: less than a third
+- Hard: a third or more
+- Good: two thirds or more; also where a question has no key points
+- Easy: all
 
 A drill takes half an hour, so the scheduler's steps of minutes are left out: the shortest interval is a day.
 Its random fuzz is off, so the same history gives the same dates.
@@ -15,13 +23,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
+    import fsrs
+
     from drills.catalogue import Catalogue, Drill
     from grader.progress import DrillState
 
 Rating = Literal["again", "hard", "good", "easy"]
+RATINGS: tuple[Rating, ...] = get_args(Rating)  # from the worst to the best
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)  # a clock beyond it would leave no room for an interval
 
 
 def rate(*, passed: bool, fails: int, hints: int, solution_seen: bool) -> Rating:
@@ -33,15 +45,43 @@ def rate(*, passed: bool, fails: int, hints: int, solution_seen: bool) -> Rating
     return "good" if hints or fails else "easy"
 
 
-def schedule(card: str | None, rating: Rating, at: datetime) -> tuple[str, datetime]:
-    """The card (JSON) after a review at `at`, and when the drill is due next. No card: the first review."""
+def suggest(named: int, points: int) -> Rating:
+    """The rating to suggest for an answer that named so many of a question's key points."""
+    if not points:
+        return "good"
+    if named >= points:
+        return "easy"
+    if 3 * named >= 2 * points:
+        return "good"
+    return "hard" if 3 * named >= points else "again"
+
+
+def _scheduler() -> fsrs.Scheduler:
     import fsrs
 
-    scheduler = fsrs.Scheduler(enable_fuzzing=False, learning_steps=(), relearning_steps=())
-    moment = at.astimezone(UTC)
+    return fsrs.Scheduler(enable_fuzzing=False, learning_steps=(), relearning_steps=())
+
+
+def schedule(card: str | None, rating: Rating, at: datetime) -> tuple[str, datetime]:
+    """The card (JSON) after a review at `at`, and when the next is due. No card: the first review.
+
+    A review that seems to come before the last one, because the clock was set back, counts as of the last one.
+    """
+    import fsrs
+
+    moment = min(at.astimezone(UTC), _LATEST)
     before = fsrs.Card(card_id=0, due=moment) if card is None else fsrs.Card.from_json(card)
-    after, _ = scheduler.review_card(before, fsrs.Rating[rating.capitalize()], moment)
+    if before.last_review is not None:
+        moment = max(moment, before.last_review)
+    after, _ = _scheduler().review_card(before, fsrs.Rating[rating.capitalize()], moment)
     return after.to_json(), after.due
+
+
+def retrievability(card: str, now: datetime) -> float:
+    """How likely it is, by the scheduler's prediction, that what the card stands for is recalled now: 0 to 1."""
+    import fsrs
+
+    return _scheduler().get_card_retrievability(fsrs.Card.from_json(card), now.astimezone(UTC))
 
 
 def next_drill(

@@ -356,7 +356,7 @@ def test_tables_are_strict(progress: Progress, file: Path) -> None:
     progress.record_hint("scaling", 1)
     with closing(sqlite3.connect(file)) as connection:
         strict = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'").fetchall()
-    assert {("attempts", 1), ("drill_state", 1), ("reviews", 1)} <= set(strict)
+    assert {("attempts", 1), ("hints", 1), ("answers", 1), ("reviews", 1)} <= set(strict)
 
 
 def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(file: Path) -> None:
@@ -382,7 +382,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing(file: Path, monkeypatch:
     with Progress(file) as progress:
         progress.record_hint("scaling", 1)
     monkeypatch.setattr(grader.database, "MIGRATIONS", broken)
-    monkeypatch.setattr(grader.database, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(grader.database, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with Progress(file) as progress, pytest.raises(ProgressUnavailable, match="already exists"):
         progress.states()
     monkeypatch.undo()
@@ -395,14 +395,14 @@ def test_an_older_store_is_brought_up_to_date(file: Path, monkeypatch: pytest.Mo
 
     with Progress(file) as progress:
         progress.record_hint("scaling", 1)
-    later = (*grader.database.MIGRATIONS, "ALTER TABLE drill_state ADD COLUMN note TEXT;\n")
+    later = (*grader.database.MIGRATIONS, "ALTER TABLE hints ADD COLUMN note TEXT;\n")
     monkeypatch.setattr(grader.database, "MIGRATIONS", later)
-    monkeypatch.setattr(grader.database, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(grader.database, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with Progress(file) as progress:
         assert state(progress, START).hints == 1
     with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-        assert connection.execute("SELECT note FROM drill_state").fetchall() == [(None,)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+        assert connection.execute("SELECT note FROM hints").fetchall() == [(None,)]
 
 
 def damage_all(file: Path) -> None:
