@@ -8,7 +8,7 @@ from datetime import datetime
 
 import click
 
-from drills import reports
+from drills import recall_cli, recall_reports, reports
 from drills.catalogue import Drill, Question
 from drills.evidence_cli import show_evidence
 from drills.shell import LANGUAGES, confirm, json_option, print_json, print_lines, print_markdown, with_session
@@ -59,11 +59,15 @@ def start(session: Session, topic: str | None, no_tui: bool) -> None:
 
 
 def _say_what_next(session: Session, slug: str | None, added: int) -> None:
+    states = session.states()
     if slug is None:
-        chosen = next_drill(session.catalogue, session.states())
+        chosen = next_drill(session.catalogue, states)
         slug = chosen[0].slug if chosen else "TOPIC"
     click.echo(f"Workspace: {session.workspace.root}")
     click.echo(f"New files: {added}")
+    drill = next((drill for drill in session.catalogue.drills if drill.slug == slug), None)
+    if drill is not None and (fresh := recall_reports.fresh_start(session, drill, states)):
+        click.echo(f"Due again. From a blank stub, your attempt kept: {fresh}")
     click.echo(f"Next: edit {session.workspace.file(slug)}, then run `grader check {slug}`")
 
 
@@ -123,18 +127,22 @@ def _pick(drill: Drill, questions: list[Question], identity: str) -> Question:
 @json_option
 @with_session
 def next_(session: Session, as_json: bool) -> None:
-    """Say which drill is best practised next, and why."""
-    states = session.states()
+    """Say which drill is best practised next, why, and what is due."""
+    states, _, found = recall_reports.read_standing(session)
     chosen = next_drill(session.catalogue, states)
+    drill, reason = chosen or (None, "there are no drills")
+    fresh = recall_reports.fresh_start(session, drill, states) if drill else ""
     if as_json:
-        drill, reason = chosen or (None, "there are no drills")
-        print_json({"schema": reports.SCHEMA, "drill": drill.slug if drill else None, "reason": reason})
-    elif chosen is None:
+        proposed = {"schema": reports.SCHEMA, "drill": drill.slug if drill else None, "reason": reason}
+        print_json({**proposed, "reset": fresh or None, **recall_reports.standing_object(found)})
+    elif drill is None:
         click.echo("There are no drills. `drills list` tells what is broken.")
     else:
-        drill, reason = chosen
         click.echo(f"{click.style(drill.slug, bold=True)}: {drill.title} ({reason})")
+        if fresh:
+            click.echo(f"From a blank stub, your attempt kept: {fresh}")
         click.echo(f"Run: drills start {drill.slug}")
+        print_lines(recall_reports.next_lines(found))
 
 
 @main.command()
@@ -142,13 +150,12 @@ def next_(session: Session, as_json: bool) -> None:
 @with_session
 def stats(session: Session, as_json: bool) -> None:
     """Show your progress."""
-    from grader.stats import Stats
-
-    totals = session.read(lambda progress: progress.stats(), Stats())
+    _, totals, found = recall_reports.read_standing(session)
     if as_json:
-        print_json(reports.stats_object(totals))
+        print_json({**reports.stats_object(totals), **recall_reports.standing_object(found)})
     else:
         print_lines(reports.stats_lines(totals, len(session.catalogue.drills), datetime.now()))
+        print_lines(recall_reports.standing_lines(found))
 
 
 @main.command()
@@ -202,3 +209,7 @@ def reset(session: Session, topic: str, yes: bool) -> None:
 
 
 main.add_command(sources)
+main.add_command(recall_cli.quiz)
+main.add_command(recall_cli.history)
+main.add_command(recall_cli.export)
+main.add_command(recall_cli.import_)

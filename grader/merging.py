@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from grader import history, rounds
@@ -101,8 +101,3 @@ def _missing(ours: Iterable[tuple[int, Saved]], theirs: Iterable[Saved]) -> tupl
 
 def _changes(database: sqlite3.Connection, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
     return sum(database.execute(statement, row).rowcount for row in rows)
-
-
-def as_object(added: Added) -> dict[str, int]:
-    """For programs."""
-    return asdict(added)

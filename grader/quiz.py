@@ -41,7 +41,7 @@ def choose(
     count: int | None = None,
     on_broken: Callable[[str], None] = lambda _: None,
 ) -> Quiz:
-    """A quiz of up to `count` questions from these drills. on_broken: told of a drill whose questions cannot be read."""
+    """A quiz of up to `count` questions. on_broken: told of a drill whose questions cannot be read."""
     texts = _texts(drills, lang, on_broken)
     due = [
         Asked(*texts[each.drill, each.question], each.due_at)

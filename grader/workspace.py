@@ -89,6 +89,13 @@ class Workspace:
         self._refuse_newer()
         return [file for drill in catalogue.drills if (file := self._put_stub(drill)) is not None]
 
+    def differs(self, drill: Drill) -> bool:
+        """Is there a file of the drill that is anything but the stub?"""
+        try:
+            return self.file(drill.slug).read_bytes() != drill.stub_source.encode()
+        except (OSError, BrokenDrill):
+            return False
+
     def reset(self, drill: Drill) -> Path | None:
         """Put the stub back. Returns where the attempt went that was in its place, if any."""
         self.require()
