@@ -13,6 +13,8 @@ from grader.standing import QuestionCards, due_questions
 if TYPE_CHECKING:
     from drills.catalogue import Drill, Question
 
+USUAL_COUNT = 10  # questions at one sitting
+
 
 @dataclass(frozen=True)
 class Asked:

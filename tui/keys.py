@@ -14,6 +14,8 @@ KEYS: list[BindingType] = [
     Binding("l", "language", "中/EN", tooltip="Questions and answers in English or Chinese"),
     Binding("w", "watch", "Watch", tooltip="Check on every save, or not"),
     Binding("r", "reset", "Reset", tooltip="Start the drill again from the stub; your attempt is kept"),
+    Binding("z", "quiz(False)", "Quiz", tooltip="Answer questions: those that are due, then new ones"),
+    Binding("Z", "quiz(True)", "Quiz here", show=False, tooltip="Answer questions of this drill"),
     Binding("1", "pane('task')", "Task", show=False, tooltip="What is to be written"),
     Binding("2", "pane('questions')", "Q&A", show=False, tooltip="Interview questions with answers"),
     Binding("3", "pane('result')", "Result", show=False, tooltip="What the last check said"),

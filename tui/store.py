@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from grader.errors import ProgressUnavailable
-from grader.progress import DrillState, Progress
+from grader.progress import DrillState, Progress, QuestionCard
 from grader.results import Result
+from grader.review import Rating
 
 States = dict[str, DrillState]
 
@@ -48,6 +50,18 @@ class Store:
     async def record_hint(self, slug: str, shown: int) -> Answer:
         """Record that the first `shown` hints have been seen."""
         return await self._do(lambda progress: progress.record_hint(slug, shown))
+
+    async def question_cards(self) -> tuple[dict[tuple[str, str], QuestionCard], list[str]]:
+        """How the learner stands with each question that was answered; and warnings."""
+        found: dict[tuple[str, str], QuestionCard] = {}
+        answer = await self._do(lambda progress: found.update(progress.question_cards()))
+        return found, answer.warnings
+
+    async def record_answer(self, slug: str, question: str, rating: Rating, **told: Any) -> list[str]:
+        """Record an answer to a question; told: as `Progress.record_answer` takes it. Returns warnings."""
+        at = datetime.now(UTC)  # when it was rated: the store may be busy
+        answer = await self._do(lambda progress: progress.record_answer(slug, question, rating, at=at, **told))
+        return answer.warnings
 
     def close(self) -> None:
         """Finish what was asked for, and close the file."""

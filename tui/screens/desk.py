@@ -160,6 +160,15 @@ class Desk(Screen[None]):
         if before.get(slug) != states.get(slug):
             await self.show_task()
 
+    def offer_fresh_start(self) -> None:
+        """Offer the stub of a drill that is due, where the last attempt is still in the file."""
+        drill = self.drill
+        if drill is None or self.states.get(drill.slug, DrillState()).state != "due":
+            return
+        if self.app.workspace.differs(drill):
+            text = "Press r to start from a blank stub; your attempt is kept."
+            self.notify(text, title=f"{drill.slug} is due again", markup=False, timeout=8)
+
     def tell_broken(self) -> None:
         """Say that drills are left out, or that there are none."""
         broken = len(self.app.catalogue.broken)

@@ -17,6 +17,7 @@ from tui.keys import KEYS
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.desk import Desk
 from tui.screens.help import HelpScreen
+from tui.screens.quiz import QuizScreen
 from tui.settings import Language
 from tui.widgets.course_tree import CourseTree
 from tui.widgets.verdict import verdict_line
@@ -70,6 +71,8 @@ class PracticeScreen(Desk):
                 await self.open(chosen[0].slug)
         elif first:
             await self.show_hints()
+        if first:
+            self.offer_fresh_start()
 
     async def on_checker_moved(self, message: Checker.Moved) -> None:
         run, result = message.run, self.workbench.result_pane
@@ -108,6 +111,7 @@ class PracticeScreen(Desk):
         await self.open(message.slug)
         self.workbench.show("task", focus=True)
         self.refresh_bindings()
+        self.offer_fresh_start()
 
     def action_check(self) -> None:
         if self.drill is not None:
@@ -173,11 +177,15 @@ class PracticeScreen(Desk):
         await self.open(drill.slug)
         self.workbench.show("task", focus=True)
         self.refresh_bindings()
+        self.offer_fresh_start()
 
     async def action_language(self) -> None:
         language: Language = "en" if self.app.settings.language == "zh" else "zh"
         self.app.settings.change(language=language)
-        self.course.show_language(language)
+        await self._show_language()
+
+    async def _show_language(self) -> None:
+        self.course.show_language(self.app.settings.language)
         self.show_switches()
         await self.show_task()
         await self.show_questions()
@@ -202,6 +210,15 @@ class PracticeScreen(Desk):
             self.workbench.focus_active()
         else:
             self.course.focus()
+
+    @work(exclusive=True, group="quiz")
+    async def action_quiz(self, here: bool) -> None:
+        """Ask questions of all drills, or of the one that is open."""
+        drills = [self.drill] if here and self.drill else self.app.catalogue.drills
+        language = self.app.settings.language
+        await self.app.push_screen_wait(QuizScreen(drills))
+        if language != self.app.settings.language:
+            await self._show_language()
 
     def action_help(self) -> None:
         self.app.push_screen(HelpScreen(KEYS))
