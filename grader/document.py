@@ -119,7 +119,7 @@ class Document(Part):
     hints: list[SavedHint] = []
     solutions_seen: list[SavedLook] = []
     answers: list[SavedAnswer] = []
-    reviews: msgspec.Raw = msgspec.Raw(b"{}")
+    reviews: msgspec.Raw = msgspec.Raw(b'{"drills":[],"questions":[]}')
 
 
 class _Head(msgspec.Struct, frozen=True):
