@@ -141,7 +141,7 @@ def export(session: Session, file: Path | None, force: bool) -> None:
         finally:
             _pass_on(progress)
     if file is None:
-        click.get_binary_stream("stdout").write(content)
+        sys.stdout.buffer.write(content)
     else:
         _write(file, content)
 
@@ -186,7 +186,7 @@ def _read(file: Path) -> bytes:
 
     try:
         if str(file) == "-":
-            return click.get_binary_stream("stdin").read(MAX_BYTES + 1)
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
         with file.open("rb") as stream:
             if file.stat().st_size > MAX_BYTES:
                 raise BadInput(f"{file} is larger than {MAX_BYTES >> 20} MiB.", "No export is that large.")

@@ -13,6 +13,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from math import isfinite
 from typing import Annotated, Any
 
 import msgspec
@@ -25,7 +26,8 @@ from grader.stamps import stamp
 from grader.submission import MAX_BYTES as SOURCE_BYTES
 
 VERSION = 1
-MAX_BYTES = 256 << 20
+MAX_BYTES = 128 << 20  # some ten thousand attempts
+_RESULT_BYTES = 8 << 20
 _DEPTH = 32  # of a result; what is nested deeper than a reader can follow would be in the way for good
 _ADVICE = "Nothing was changed. Make a new file on the machine that it came from: drills export FILE"
 
@@ -95,7 +97,7 @@ class SavedAnswer(Part):
     clock: str
     turn: Count
     rating: Rating
-    points: list[Annotated[int, msgspec.Meta(ge=1, le=1000)]]
+    points: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=1000)]], msgspec.Meta(max_length=1000)]
     points_total: Small
     lang: Annotated[str, msgspec.Meta(max_length=20)]
     answer: Annotated[str, msgspec.Meta(max_length=1 << 20)]
@@ -160,8 +162,14 @@ def source_of(source: bytes) -> str | Binary:
 
 def result_of(text: str) -> msgspec.Raw:
     """A result as it stands in a document: the same for the same result, and Unicode where a learner printed none."""
-    value = json.loads(text, parse_constant=lambda _: None)
+    value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     return msgspec.Raw(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+
+
+def _finite(text: str) -> float | None:
+    """JSON has no name for what is too large for a float."""
+    value = float(text)
+    return value if isfinite(value) else None
 
 
 def encode(document: Document) -> bytes:
@@ -227,13 +235,13 @@ def _sound_attempt(attempt: SavedAttempt, place: int) -> SavedAttempt:
         raise ValueError(f"`$.{where}.source` is not base64") from None
     if len(source) > SOURCE_BYTES:
         raise ValueError(f"`$.{where}.source` is larger than {SOURCE_BYTES >> 20} MiB")
-    _refuse_unsound_result(attempt.result, f"{where}.result")
+    result = _sound_result(bytes(attempt.result), f"{where}.result")
     return replace(
         attempt,
         source=source_of(source),
         at=_moment(attempt.at, f"{where}.at"),
         clock=_moment(attempt.clock, f"{where}.clock"),
-        result=result_of(bytes(attempt.result).decode()),
+        result=result,
     )
 
 
@@ -241,7 +249,10 @@ def _bytes(source: Binary) -> bytes:
     return b64decode(source.base64, validate=True)
 
 
-def _refuse_unsound_result(result: msgspec.Raw, where: str) -> None:
+def _sound_result(content: bytes, where: str) -> msgspec.Raw:
+    if len(content) > _RESULT_BYTES:
+        raise ValueError(f"`$.{where}` is larger than {_RESULT_BYTES >> 20} MiB")
+    result = result_of(content.decode())
     try:
         told = judged(result)
     except msgspec.MsgspecError as error:
@@ -253,6 +264,7 @@ def _refuse_unsound_result(result: msgspec.Raw, where: str) -> None:
         level = list(_inside(level))
     if level:
         raise ValueError(f"`$.{where}` is nested too deeply")
+    return result
 
 
 def _inside(values: list[Any]) -> Iterator[Any]:

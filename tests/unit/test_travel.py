@@ -242,6 +242,7 @@ for _ in range(100):
         (change("attempts.0.result.seed", 2**64), "attempts[0].result"),
         (change("attempts.0.result.checks", [{"id": 1}]), "attempts[0].result"),
         (change("attempts.0.result.output", DEEP), "nested too deeply"),
+        (change("attempts.0.result.output", "x" * (9 << 20)), "larger than 8 MiB"),
         (change("hints.0.since", "x"), "hints[0].since"),
         (change("hints.0.shown", 1.5), "hints[0].shown"),
         (change("solutions_seen.0.at", "x"), "solutions_seen[0].at"),
@@ -279,6 +280,15 @@ def test_a_part_that_is_not_sound_is_named(
 )
 def test_what_is_no_document_is_refused(content: bytes) -> None:
     refused(content)
+
+
+def test_numbers_that_are_too_large(sound: dict[str, Any]) -> None:
+    """1e400 is JSON, and no float."""
+    content = json.dumps(sound).encode().replace(b'"seed": 1', b'"seed": 1, "extra": 1e400')
+    assert b"1e400" in content
+    document = decode(content, "x")
+    assert json.loads(encode(document))["attempts"][0]["result"]["extra"] is None
+    assert "duration_ms" in refused(content.replace(b"extra", b"duration_ms"))
 
 
 def test_a_document_cut_anywhere_is_refused(sound: dict[str, Any]) -> None:
