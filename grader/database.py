@@ -61,7 +61,7 @@ MIGRATIONS = (
     UPDATE attempts SET
       clock = (SELECT clock FROM in_order WHERE in_order.id = attempts.id),
       turn = (SELECT turn FROM in_order WHERE in_order.id = attempts.id);
-    CREATE INDEX attempts_in_order ON attempts (slug, clock, turn);
+    CREATE INDEX attempts_in_order ON attempts (slug, clock, turn, verdict, hints_used);
     DROP TABLE in_order;
     CREATE TABLE looks (               -- at the reference solution
       slug TEXT NOT NULL,

@@ -163,6 +163,18 @@ def test_a_due_drill_may_start_from_a_blank_stub(made: Path, pack: Path) -> None
     assert "drills reset" not in drills("next", root=made, pack=pack).stdout
 
 
+@pytest.mark.parametrize(("command", "loaded"), [("list", False), ("stats", True)])
+def test_the_scheduler_is_loaded_where_it_is_asked(made: Path, pack: Path, command: str, loaded: bool) -> None:
+    record(made, "toy_sum", "passed", days_ago=9)
+    script = (
+        "import sys; from drills.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False); print('fsrs' in sys.modules)\n"
+    )
+    arguments = [command, "--workspace", str(made), "--pack", str(pack)]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str(loaded)
+
+
 # The quiz.
 
 
