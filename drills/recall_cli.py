@@ -26,16 +26,16 @@ SHOWN = 20  # attempts, where not all are asked for
 @click.command()
 @click.argument("topic", required=False)
 @click.option("--lang", type=LANGUAGES, default="en", help="Language of the questions and answers.")
-@click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="Ask at most this many.")
+@click.option("--count", type=click.IntRange(1), help="At most this many.  [default: 10; all with --json]")
 @json_option
 @with_session
-def quiz(session: Session, topic: str | None, lang: str, count: int, as_json: bool) -> None:
+def quiz(session: Session, topic: str | None, lang: str, count: int | None, as_json: bool) -> None:
     """Answer interview questions: those due again, then new ones.
 
     You rate each answer yourself, helped by its key points, and the rating decides when it is asked again. With --json,
     the questions are listed and nobody is asked.
     """
-    from grader.quiz import choose
+    from grader.quiz import USUAL_COUNT, choose
 
     drills = [session.find(topic)] if topic else list(session.catalogue.drills)
     if not as_json and not sys.stdin.isatty():
@@ -43,6 +43,7 @@ def quiz(session: Session, topic: str | None, lang: str, count: int, as_json: bo
     if not as_json:
         session.workspace.require()  # or nothing that is answered could be kept
     cards = session.read(Progress.question_cards, {})
+    count = count or (None if as_json else USUAL_COUNT)
     found = choose(drills, cards, datetime.now(UTC), lang, count, warn)
     if as_json:
         print_json(reports.quiz_object(found, lang))

@@ -31,7 +31,7 @@ _RESULT_BYTES = 8 << 20
 _DEPTH = 32  # of a result; what is nested deeper than a reader can follow would be in the way for good
 _ADVICE = "Nothing was changed. Make a new file on the machine that it came from: drills export FILE"
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f]+\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Small = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 
@@ -100,7 +100,7 @@ class SavedAnswer(Part):
     points: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=1000)]], msgspec.Meta(max_length=1000)]
     points_total: Small
     lang: Annotated[str, msgspec.Meta(max_length=20)]
-    answer: Annotated[str, msgspec.Meta(max_length=1 << 20)]
+    answer: str
 
     @property
     def identity(self) -> tuple[object, ...]:

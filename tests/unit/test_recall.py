@@ -95,6 +95,13 @@ def test_every_question_of_the_course_has_an_answer_and_key_points(lang: str) ->
             assert "###" not in question.answer, (drill.slug, question.id)
 
 
+def test_key_points_are_as_many_in_both_languages() -> None:
+    """The points that were named are kept by number."""
+    for drill in Catalogue.load().drills:
+        english, chinese = ([len(question.key_points) for question in drill.qa(lang)] for lang in ("en", "zh"))
+        assert english == chinese, drill.slug
+
+
 @pytest.mark.parametrize(
     ("named", "points", "rating"),
     [

@@ -200,6 +200,8 @@ def test_questions_as_an_object(made: Path, pack: Path) -> None:
     assert whole["questions"][0]["title"] == "什么是和？"
     assert whole["due"] == 1
     assert whole["new"] > 50  # the course's own
+    every = told(drills("quiz", "--json", root=made, pack=pack))["questions"]
+    assert len(every) == whole["due"] + whole["new"]
 
 
 def test_questions_of_a_broken_drill_are_left_out(root: Path, pack: Path) -> None:

@@ -233,6 +233,7 @@ for _ in range(100):
         (change("attempts.0.hints_used", 10**400), "attempts[0].hints_used"),
         (change("attempts.0.drill", ""), "attempts[0].drill"),
         (change("attempts.0.drill", "a\nb"), "attempts[0].drill"),
+        (change("attempts.0.drill", "ab\n"), "attempts[0].drill"),
         (change("attempts.0.note", "what is this"), "note"),
         (change("attempts.0.source", {"base64": "no base64!"}), "attempts[0].source"),
         (change("attempts.0.source", {"base64": base64.b64encode(b"x" * (2 << 20)).decode()}), "larger than 1 MiB"),
