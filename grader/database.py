@@ -70,7 +70,9 @@ MIGRATIONS = (
     ) STRICT;
     INSERT INTO looks SELECT slug, solution_seen_at FROM drill_state WHERE solution_seen_at IS NOT NULL;
     INSERT OR IGNORE INTO looks
-      SELECT slug, (SELECT clock FROM attempts WHERE id = round_from) FROM reviews WHERE seen AND round_from;
+      SELECT slug, clock FROM reviews JOIN attempts USING (slug)
+      WHERE seen AND attempts.id = round_from
+        AND NOT EXISTS (SELECT 1 FROM looks WHERE looks.slug = reviews.slug AND looks.at <= clock);
     CREATE TABLE hints (
       slug TEXT NOT NULL,
       since TEXT NOT NULL,             -- the end of the round before (closed_at), empty in the first

@@ -71,7 +71,7 @@ def review(database: sqlite3.Connection, slug: str, card: fsrs.Card, seen: int, 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Three drills: passed with a fail before; passed after a look, hints since; tried, the clock set back between."""
+    """Passed with a fail before; passed after a look, hints since, another look; the same with one look; only tried."""
     file = tmp_path / "progress.db"
     with closing(sqlite3.connect(file)) as database:
         database.executescript(VERSION_1)
@@ -82,6 +82,9 @@ def file(tmp_path: Path) -> Path:
         end = attempt(database, "masking", START, "passed")
         review(database, "masking", reviewed(("Again", START)), 1, START, end)
         database.execute("INSERT INTO drill_state VALUES ('masking', 2, ?)", (iso(START + 2 * DAY),))
+        end = attempt(database, "gqa", START, "passed")
+        review(database, "gqa", reviewed(("Again", START)), 1, START, end)
+        database.execute("INSERT INTO drill_state VALUES ('gqa', 0, ?)", (iso(START - DAY),))
         attempt(database, "rope", START + 5 * DAY, "failed", hints=3)
         attempt(database, "rope", START, "error", hints=3)
         database.execute("INSERT INTO drill_state VALUES ('rope', 3, NULL)")
@@ -95,14 +98,16 @@ def test_nothing_is_lost(file: Path) -> None:
         assert {slug: (known.state, known.attempts, known.hints) for slug, known in states.items()} == {
             "scaling": ("passed", 3, 0),
             "masking": ("due", 1, 2),  # rated Again: a day
+            "gqa": ("due", 1, 0),
             "rope": ("tried", 1, 3),
         }
         assert states["scaling"].due_at == reviewed(("Good", START)).due
         assert states["masking"].solution_seen_at == START + 2 * DAY
+        assert states["gqa"].solution_seen_at == START - DAY
         (first,) = progress.attempts("masking")
         assert (first.source, first.seed, first.at) == (b"masking passed", 5, START)
         assert [kept.verdict for kept in progress.attempts("rope")] == ["error", "failed"]
-        assert progress.stats(START + DAY).attempts == 5
+        assert progress.stats(START + DAY).attempts == 6
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         names = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -131,7 +136,7 @@ def test_two_commands_may_migrate_at_once(file: Path) -> None:
         "import sys; from pathlib import Path; from grader.progress import Progress\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "with Progress(Path(sys.argv[1])) as progress:\n"
-        "    progress.record_hint('gqa', 1)\n"
+        "    progress.record_hint('rmsnorm', 1)\n"
         "    print(len(progress.states()))\n"
     )
     command = [sys.executable, "-c", code, str(file)]
@@ -144,7 +149,7 @@ def test_two_commands_may_migrate_at_once(file: Path) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     told = [process.communicate()[0] for process in running]
-    assert told == ["4\n"] * 3
+    assert told == ["5\n"] * 3
     assert [process.returncode for process in running] == [0, 0, 0]
     with Progress(file) as progress:
         assert len(progress.attempts("scaling")) == 3
