@@ -162,6 +162,19 @@ def test_two_attempts_at_the_same_moment_stay_two(tmp_path: Path) -> None:
         assert len(here.attempts("scaling")) == len(there.attempts("scaling")) == 2
 
 
+def test_two_records_of_one_attempt_that_differ_become_the_same_one(tmp_path: Path) -> None:
+    """As they may after somebody changed an export by hand."""
+    one = ("attempt", "scaling", START, "passed", 1, b"x", "printed")
+    other = ("attempt", "scaling", START, "passed", 1, b"x", "")
+    thought = ("answer", "scaling", "q1", START, "good", {1}, "so")
+    also = ("answer", "scaling", "q1", START, "good", {2}, "so")
+    with machine(tmp_path, "a", [one, thought]) as here, machine(tmp_path, "b", [other, also]) as there:
+        theirs, ours = there.export(), here.export()
+        assert here.merge(theirs).attempts == there.merge(ours).attempts == 0
+        assert taken(here) == taken(there)
+        assert len(here.attempts("scaling")) == len(here.answers()) == 1
+
+
 def test_a_review_on_each_machine_is_two_reviews(tmp_path: Path) -> None:
     """Passed here on the first day and there on the tenth: there it was due again, and it was on time."""
     told = {"verdict": "passed", "seed": 1, "checks": []}
