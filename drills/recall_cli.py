@@ -156,7 +156,7 @@ def import_(session: Session, file: Path, as_json: bool) -> None:
 
     Nothing of yours is lost, and nothing is there twice. `-` reads standard input.
     """
-    from grader.document import decode
+    from grader.incoming import decode
 
     session.workspace.require()
     document = decode(_read(file), str(file))
@@ -183,7 +183,7 @@ def _pass_on(progress: Progress) -> None:
 
 
 def _read(file: Path) -> bytes:
-    from grader.document import MAX_BYTES
+    from grader.incoming import MAX_BYTES
 
     try:
         if str(file) == "-":

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.document import decode, encode
+from grader.document import encode
 from grader.errors import BadInput
+from grader.incoming import decode
 from grader.progress import Progress
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
