@@ -114,6 +114,51 @@ def validate(
 
 
 @main.command()
+@click.argument("folder", metavar="FOLDER", type=FOLDER)
+@click.option("--topic", "topics", metavar="TOPIC", multiple=True, help="Only these drills.")
+@click.option("--out", metavar="DIR", type=FOLDER, help="Where results go.  [default: FOLDER-results]")
+@click.option("--rules", metavar="FILE", type=FOLDER, help="Weights, due dates and late rules (TOML).")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The inputs of everybody's checks.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Answers graded at a time.  [default: one a core]")
+@click.option("--regrade", is_flag=True, help="Grade what was graded before as well.")
+@click.option("--format", "form", type=click.Choice(["gradescope"]), help="Write results.json for it besides.")
+@click.option("--allow-weak-isolation", "weak_isolation", is_flag=True, help="Grade though the wall has a hole.")
+@click.option("--allow-root", "root", is_flag=True, help="Grade though you are root.")
+@click.option("--pack", "packs", metavar="DIR", multiple=True, type=FOLDER, help="More drills.")
+@click.pass_context
+def batch(
+    context: click.Context,
+    folder: Path,
+    topics: tuple[str, ...],
+    out: Path | None,
+    rules: Path | None,
+    seed: int | None,
+    workers: int | None,
+    regrade: bool,
+    form: str | None,
+    weak_isolation: bool,
+    root: bool,
+    packs: tuple[Path, ...],
+) -> None:
+    """Grade a class: FOLDER/<learner>/<topic>.py, <learner>_<topic>.py, or zip archives of such files.
+
+    Results are kept as they come: broken off at any point, the same command goes on from there, and the same content
+    is not graded twice. Leaves CSV, JSON, JUnit XML and an HTML report.
+
+    Exit codes: 0 all judged, whatever the marks; 2 wrong usage; 3 something could not be judged.
+    """
+    from grader.batch.command import Options
+    from grader.batch.command import batch as grade_class
+
+    refuse_native_windows()
+    options = Options(
+        folder=folder, topics=topics, out=out, rules=rules, seed=seed, workers=workers, regrade=regrade,
+        gradescope=form == "gradescope", weak_isolation=weak_isolation, root=root, packs=packs,
+    )  # fmt: skip
+    context.exit(grade_class(options))
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--workspace", metavar="DIR", type=FOLDER, help="Your folder of answers.")
 @click.pass_context

@@ -8,11 +8,10 @@ Whatever cannot be used is told with the reason; it never stops the others.
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -207,5 +206,3 @@ def _newest(found: Sequence[Submission | Unused]) -> Collected:
         kept[each.learner, each.topic] = newer
         unused.append(Unused(older.origin, f"there is a newer one: {newer.origin}", each.learner))
     return Collected(sorted(kept.values(), key=lambda one: (one.learner, one.topic)), unused)
-
-

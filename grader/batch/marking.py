@@ -1,17 +1,17 @@
 """From results to marks: weights, due dates and what lateness costs, from a TOML file.
 
-    [drills.masking]
-    weight = 2                          # among the drills; 1 unless told
-    due = 2026-11-20T23:59:00+08:00     # by when the file was last changed
-    all_or_nothing = false              # true: part of the checks is worth nothing
+[drills.masking]
+weight = 2                          # among the drills; 1 unless told
+due = 2026-11-20T23:59:00+08:00     # by when the file was last changed
+all_or_nothing = false              # true: part of the checks is worth nothing
 
-    [checks.masking]
-    test_causal_mask = 3                # among the drill's checks; 1 unless told
+[checks.masking]
+test_causal_mask = 3                # among the drill's checks; 1 unless told
 
-    [late]
-    grace_minutes = 15
-    per_day = 0.1                       # of the mark, for each day begun
-    most_days = 3                       # after that nothing is left
+[late]
+grace_minutes = 15
+per_day = 0.1                       # of the mark, for each day begun
+most_days = 3                       # after that nothing is left
 """
 
 from __future__ import annotations
@@ -68,10 +68,14 @@ def read_rules(file: Path | None, topics: set[str]) -> Rules:
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise BadInput(f"{file} is not in order: {error}.", "`grader batch --help` shows what may stand there.") from None
+        raise BadInput(
+            f"{file} is not in order: {error}.", "`grader batch --help` shows what may stand there."
+        ) from None
     for slug in (*rules.drills, *rules.checks):
         if slug not in topics:
-            raise BadInput(f"{file} has rules for {slug}, which is no drill.", f"There are: {', '.join(sorted(topics))}")
+            raise BadInput(
+                f"{file} has rules for {slug}, which is no drill.", f"There are: {', '.join(sorted(topics))}"
+            )
     _refuse_odd_numbers(file, rules)
     return rules
 
