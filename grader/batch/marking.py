@@ -17,6 +17,7 @@ most_days = 3                       # after that nothing is left
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,9 +69,8 @@ def read_rules(file: Path | None, topics: set[str]) -> Rules:
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise BadInput(
-            f"{file} is not in order: {error}.", "`grader batch --help` shows what may stand there."
-        ) from None
+        told = re.sub(r"at `\$\.(\w+).*`", r"somewhere under [\1]", str(error))  # the library names no keys of tables
+        raise BadInput(f"{file} is not in order: {told}.", "The README shows what may stand there.") from None
     for slug in (*rules.drills, *rules.checks):
         if slug not in topics:
             raise BadInput(
