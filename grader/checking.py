@@ -35,6 +35,7 @@ class Options(NamedTuple):
     use_server: bool
     workspace: Path | None
     packs: tuple[Path, ...]
+    junit: Path | None = None
 
 
 class Job(NamedTuple):
@@ -57,11 +58,22 @@ def check_all(options: Options) -> int:
         if job.recorded:
             _record(session, job, result)
         results.append(result)
+    if options.junit is not None:
+        _write_junit(options.junit, results)
     if options.as_json:
         sys.stdout.write(msgspec.json.encode(Report(results=results)).decode() + "\n")
     elif len(results) > 1:
         _overview(results)
     return max(EXIT_CODES[result.verdict] for result in results)
+
+
+def _write_junit(file: Path, results: list[Result]) -> None:
+    from grader.junit import junit_text
+
+    try:
+        file.write_text(junit_text((result.drill, result) for result in results), encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror}.", "Name another file after --junit.") from None
 
 
 def _job(session: Session, drill: Drill, options: Options) -> Job:

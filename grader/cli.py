@@ -36,6 +36,7 @@ def main(context: click.Context) -> None:
 @click.option("--solution", is_flag=True, help="Grade the reference solution instead.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Repeat a run exactly.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--junit", metavar="FILE", type=FOLDER, help="Write JUnit XML to FILE besides.")
 @click.option("--verbose", "-v", is_flag=True, help="Show every failure in full.")
 @click.option("--no-server", is_flag=True, help="Do the work in this command, starting nothing.")
 @click.option("--workspace", metavar="DIR", type=FOLDER, help="Your folder of answers.")
@@ -49,6 +50,7 @@ def check(
     solution: bool,
     seed: int | None,
     as_json: bool,
+    junit: Path | None,
     verbose: bool,
     no_server: bool,
     workspace: Path | None,
@@ -66,7 +68,7 @@ def check(
     if file is not None and (every or len(topics) != 1 or solution):
         raise BadInput("--file goes with exactly one TOPIC.", "For example: grader check rmsnorm --file answer.py")
     options = Options(
-        topics=topics, file=file, solution=solution, seed=seed, as_json=as_json, verbose=verbose,
+        topics=topics, file=file, solution=solution, seed=seed, as_json=as_json, verbose=verbose, junit=junit,
         use_server=not no_server, workspace=workspace, packs=packs,
     )  # fmt: skip
     context.exit(check_all(options))

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
@@ -17,7 +16,7 @@ import msgspec
 
 from grader.batch.summary import Answer, Learner, Summary
 from grader.errors import BadInput
-from grader.results import Check
+from grader.junit import junit_text
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,16 +25,16 @@ GLYPHS = {
     "passed": "✓", "failed": "✗", "crashed": "☠", "timeout": "⧖", "forbidden": "⊘", "not_run": "–", "error": "?",
 }  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_reports(folder: Path, name: str, summary: Summary, *, gradescope: bool) -> list[Path]:
     """Write all of them into the folder, each whole or not at all; their paths. Raises BadInput."""
     pages = page_names([learner.name for learner in summary.learners])
+    answers = list(chain.from_iterable(learner.answers for learner in summary.learners))
     files = {
         "results.csv": csv_text(summary),
         "results.json": msgspec.json.format(msgspec.json.encode(summary), indent=1).decode() + "\n",
-        "junit.xml": junit_text(chain.from_iterable(learner.answers for learner in summary.learners)),
+        "junit.xml": junit_text((f"{each.learner}: {each.drill}", each.result) for each in answers),
         "report.html": class_page(name, summary, pages),
     }
     for learner in summary.learners:
@@ -102,38 +101,6 @@ def _cell(value: object) -> str:
     """A learner's name must not be a formula of the instructor's spreadsheet."""
     text = str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def junit_text(answers: Iterator[Answer]) -> str:
-    """A suite for each answer, a case for each check, as continuous integration reads it."""
-    root = ET.Element("testsuites", name="llm-drills")
-    for answer in answers:
-        checks = answer.result.checks
-        counts = {"tests": len(checks), "failures": len(answer.result.failures), "errors": 0}
-        suite = ET.SubElement(root, "testsuite", name=_xml(f"{answer.learner}: {answer.drill}"))
-        if answer.result.verdict == "error":
-            case = ET.SubElement(suite, "testcase", classname=answer.drill, name="grading", time="0")
-            ET.SubElement(case, "error", message=_xml(answer.result.problem))
-            counts |= {"tests": 1, "failures": 0, "errors": 1}
-        for check in checks:
-            _junit_case(suite, answer.drill, check)
-        suite.attrib |= {name: str(count) for name, count in counts.items()}
-        suite.set("time", f"{answer.result.duration_ms / 1000:.3f}")
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
-
-
-def _junit_case(suite: ET.Element, drill: str, check: Check) -> None:
-    seconds = f"{check.duration_ms / 1000:.3f}"
-    case = ET.SubElement(suite, "testcase", classname=drill, name=_xml(check.id), time=seconds)
-    if check.outcome != "passed":
-        first = check.message.splitlines()[0] if check.message else check.outcome
-        failure = ET.SubElement(case, "failure", message=_xml(first), type=check.outcome)
-        failure.text = _xml("\n".join(filter(None, (check.title, check.message, check.hint and f"Hint: {check.hint}"))))
-
-
-def _xml(text: str) -> str:
-    return _NOT_IN_XML.sub("\ufffd", text)
 
 
 def gradescope_text(learner: Learner, summary: Summary) -> str:

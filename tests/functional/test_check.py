@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -297,3 +298,19 @@ def test_a_broken_hidden_test_is_the_graders_fault_and_never_a_verdict(tmp_path,
     pack = _broken_pack(tmp_path, hidden_tests)
     ran = grader("check", "broken", "--pack", pack, "--file", ROOT / "solutions/rmsnorm.py", "--json")
     assert ran.code == 3 and ran.result["verdict"] == "error" and ran.result["problem"]
+
+
+def test_junit_for_continuous_integration(tmp_path):
+    """A failing answer: a case for each check, and exit code 1, which is what a forge looks at."""
+    file = tmp_path / "junit.xml"
+    ran = check_source(tmp_path, "rmsnorm", solution("rmsnorm") + MISTAKE, "--junit", str(file))
+    (suite,) = ET.fromstring(file.read_bytes())
+    failed = [check for check in ran.result["checks"] if check["outcome"] != "passed"]
+    assert (
+        ran.code == 1
+        and suite.get("tests") == str(len(ran.result["checks"]))
+        and suite.get("failures") == str(len(failed))
+    )
+    assert [case.get("name") for case in suite if len(case)] == [check["id"] for check in failed]
+    refused = check_source(tmp_path, "rmsnorm", solution("rmsnorm"), "--junit", str(tmp_path))
+    assert refused.code == 2 and "cannot be written" in refused.err
