@@ -11,6 +11,7 @@ import click
 from drills import recall_cli, recall_reports, reports
 from drills.catalogue import Drill, Question
 from drills.evidence_cli import show_evidence
+from drills.new_cli import new
 from drills.shell import LANGUAGES, confirm, json_option, print_json, print_lines, print_markdown, with_session
 from drills.sources_cli import library, notes_object, notes_text, sources
 from grader import __version__
@@ -209,6 +210,7 @@ def reset(session: Session, topic: str, yes: bool) -> None:
 
 
 main.add_command(sources)
+main.add_command(new)
 main.add_command(recall_cli.quiz)
 main.add_command(recall_cli.history)
 main.add_command(recall_cli.export)

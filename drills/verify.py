@@ -35,12 +35,24 @@ def verify(drill: Drill) -> list[Problem]:
     )
     for look in looks:
         problems += look(drill, modules)
+    problems += _unwritten(drill)
     for check in (_questions, _hints):
         try:
             problems += check(drill)
         except BrokenDrill as error:
             problems += error.problems
     return problems
+
+
+def _unwritten(drill: Drill) -> Iterator[Problem]:
+    """What a new drill still marks as to be written: the first place of each file."""
+    for file in (*sorted(drill.folder.iterdir()), drill.solution):
+        if file.suffix in (".py", ".md", ".toml") and file.is_file():
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            for number, line in enumerate(lines, 1):
+                if "TODO" in line:
+                    yield Problem(file, f"line {number} is still to be written: {line.strip()}", "Write it")
+                    break
 
 
 def _parse(file: Path) -> ast.Module | Problem:

@@ -261,8 +261,8 @@ def test_selection_rate(impl, gen):
     for ids, probability in (
         (padded, ()),
         (random_ids(gen, 64, 64), (0.4,)),
-        # Far from 0% and from 1%, to which whole percents would round it: of 20,480 tokens, fewer than one run in 10**10
-        # would not show which.
+        # Far from 0% and from 1%, to which whole percents would round it: with 20,480 tokens, fewer than one run in
+        # 10**10 would not tell which.
         (random_ids(gen, 160, 128), (0.003,)),
         (random_ids(gen, 32, 64), (0.85,)),
     ):
