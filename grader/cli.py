@@ -122,6 +122,8 @@ def validate(
 @click.option("--rules", metavar="FILE", type=FOLDER, help="Weights, due dates and late rules (TOML).")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The inputs of everybody's checks.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Answers graded at a time.  [default: one a core]")
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", help="Where answers are graded.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster, with --engine dask.")
 @click.option("--regrade", is_flag=True, help="Grade what was graded before as well.")
 @click.option("--format", "form", type=click.Choice(["gradescope"]), help="Write results.json for it besides.")
 @click.option("--allow-weak-isolation", "weak_isolation", is_flag=True, help="Grade though the wall has a hole.")
@@ -136,6 +138,8 @@ def batch(
     rules: Path | None,
     seed: int | None,
     workers: int | None,
+    engine: str,
+    scheduler: str | None,
     regrade: bool,
     form: str | None,
     weak_isolation: bool,
@@ -156,6 +160,7 @@ def batch(
     options = Options(
         folder=folder, topics=topics, out=out, rules=rules, seed=seed, workers=workers, regrade=regrade,
         gradescope=form == "gradescope", weak_isolation=weak_isolation, root=root, packs=packs,
+        engine=engine, scheduler=scheduler,
     )  # fmt: skip
     context.exit(grade_class(options))
 

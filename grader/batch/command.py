@@ -39,6 +39,8 @@ class Options(NamedTuple):
     weak_isolation: bool
     root: bool
     packs: tuple[Path, ...]
+    engine: str = "local"
+    scheduler: str | None = None
 
 
 def batch(options: Options) -> int:
@@ -55,8 +57,8 @@ def batch(options: Options) -> int:
         )
     out = output_folder(options.folder, options.out)
     drills = _wanted(drills, {each.topic for each in collected.submissions}, named=bool(options.topics))
-    level = refuse_unsafe(next(iter(drills.values())), weak_isolation=options.weak_isolation, root=options.root)
-    engine: Engine = LocalEngine(options.workers)
+    engine = _engine(options)
+    level = refuse_unsafe(engine, next(iter(drills.values())), weak_isolation=options.weak_isolation, root=options.root)
     with Store.open(out / "results.db") as store:
         seed = store.seed(new_seed() if options.seed is None else options.seed)
         if options.seed not in (None, seed):
@@ -76,6 +78,17 @@ def batch(options: Options) -> int:
     write_reports(out, options.folder.absolute().name, summary, gradescope=options.gradescope)
     _tell(summary, outcome.fresh, out)
     return 3 if any(drill.errors for drill in summary.drills) else 0
+
+
+def _engine(options: Options) -> Engine:
+    """Where it is graded."""
+    if options.engine == "local":
+        return LocalEngine(options.workers)
+    if options.scheduler is None:
+        raise BadInput("The engine dask needs a scheduler.", "Name it: --scheduler tcp://HOST:8786")
+    from grader.batch.cluster import DaskEngine  # an extra, and slow to load
+
+    return DaskEngine(options.scheduler, [str(pack.resolve()) for pack in options.packs], root=options.root)
 
 
 def _wanted(drills: dict[str, Drill], handed_in: set[str], *, named: bool) -> dict[str, Drill]:

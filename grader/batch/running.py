@@ -10,11 +10,10 @@ from typing import NamedTuple
 from drills.catalogue import Drill
 from grader.batch.collecting import Collected, Submission
 from grader.batch.engines import Engine, Task
-from grader.batch.store import Store, drill_digest, key_of
-from grader.client import Grading
+from grader.batch.store import Key, Store, drill_digest, key_of
 from grader.errors import BadInput, GraderFault
 from grader.requests import request_for
-from grader.results import Finished, Isolation, Request, Result, error_result
+from grader.results import Isolation, Request, Result, error_result
 
 _LEVELS: tuple[Isolation, ...] = ("none", "partial", "full")
 
@@ -34,22 +33,24 @@ class Outcome(NamedTuple):
     fresh: int
 
 
-def refuse_unsafe(drill: Drill, *, weak_isolation: bool, root: bool) -> Isolation:
-    """The level of isolation here, found by grading the reference. BadInput where it will not do for a class."""
+def refuse_unsafe(engine: Engine, drill: Drill, *, weak_isolation: bool, root: bool) -> Isolation:
+    """The level of isolation there, found by grading the reference. BadInput where it will not do for a class."""
     if hasattr(os, "geteuid") and os.geteuid() == 0 and not root:
         raise BadInput(
             "Other people's code is not graded as root: a hole in the wall would be root's.",
             "Run this as an ordinary user, or insist: --allow-root",
         )
-    *_, last = Grading(request_for(drill, drill.solution_source.encode(), str(drill.solution), diagnose=False))
-    if not isinstance(last, Finished) or last.result.verdict != "passed":
-        reason = last.result.problem if isinstance(last, Finished) else ""
+    request = request_for(drill, drill.solution_source.encode(), str(drill.solution), diagnose=False, workers=1)
+    key = Key(drill.slug, drill_digest(drill), "", request.seed)
+    ((_, result),) = engine.grade([Task(key, request)])
+    if result.verdict != "passed":
+        reason = result.problem
         raise GraderFault(
             f"The reference of {drill.slug} does not pass. {reason}", "`grader doctor` looks for the cause."
         )
-    level = last.result.isolation
+    level = result.isolation
     if level != "full" and not weak_isolation:
-        missing = ", ".join(name for name, state in last.result.layers.items() if state != "active") or "all of it"
+        missing = ", ".join(name for name, state in result.layers.items() if state != "active") or "all of it"
         raise BadInput(
             f"The wall around the graded code is not complete here ({level}): {missing}.",
             "`grader doctor` says what to do; or insist: --allow-weak-isolation",
