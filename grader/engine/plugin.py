@@ -11,6 +11,7 @@ import inspect
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
@@ -118,9 +119,10 @@ def arguments(path: str) -> list[str]:
         "threadexception", "unraisableexception", "warnings", "reports", "subtests",
     )  # fmt: skip
     flags = [f"-pno:{name}" for name in disabled]
+    folder = str(Path(path).parent)  # and nothing above it: the drill may lie in a package, whose code is not asked for
     return [
-        path, "-c", "/dev/null", "--rootdir", "/", "--noconftest", "--import-mode=importlib",
-        "--disable-plugin-autoload", *flags,
+        path, "-c", "/dev/null", "--rootdir", folder, "--confcutdir", folder, "--noconftest",
+        "--import-mode=importlib", "--disable-plugin-autoload", *flags,
     ]  # fmt: skip
 
 
