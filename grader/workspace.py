@@ -117,22 +117,16 @@ class Workspace:
         with self._writing():
             return file if self._put(file, stub) else None
 
+    def put_by(self, slug: str, content: bytes) -> Path:
+        """Keep a text of the learner's among the old attempts, where its file is to hold another. Returns its file."""
+        with self._writing():
+            kept = self._reserve(self.file(slug).stem)
+            kept.write_bytes(content)
+        return kept
+
     def _keep(self, file: Path) -> Path | None:
         """Move a file among the old attempts, under a name that no other has."""
-        from datetime import UTC, datetime
-
-        attempts = self.inner / "attempts"
-        attempts.mkdir(exist_ok=True)
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        number = 1
-        while True:
-            kept = attempts / f"{file.stem}-{stamp}-{number}.py"
-            try:
-                # An empty file reserves the name, for os.replace would overwrite another attempt.
-                os.close(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-                break
-            except FileExistsError:
-                number += 1
+        kept = self._reserve(file.stem)
         try:
             file.replace(kept)
         except OSError as error:
@@ -141,6 +135,22 @@ class Workspace:
                 return None
             raise
         return kept
+
+    def _reserve(self, stem: str) -> Path:
+        """An empty file for an old attempt: it reserves the name, for os.replace would overwrite another attempt."""
+        from datetime import UTC, datetime
+
+        attempts = self.inner / "attempts"
+        attempts.mkdir(exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        number = 1
+        while True:
+            kept = attempts / f"{stem}-{stamp}-{number}.py"
+            try:
+                os.close(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+                return kept
+            except FileExistsError:
+                number += 1
 
     def _put(self, file: Path, text: str) -> bool:
         """Write a file where none is, all of it or nothing. False if there is one."""

@@ -15,6 +15,7 @@ from grader.client import Grading
 from grader.workspace import Workspace
 from tui.notes import Shelf
 from tui.runs import Grade
+from tui.screens.choice import ChoiceScreen
 from tui.screens.practice import PracticeScreen
 from tui.settings import Settings
 from tui.store import Store
@@ -51,6 +52,14 @@ class DrillsApp(App[int]):
             self.theme = self.settings.theme
         self.theme_changed_signal.subscribe(self, self._remember_theme)
         self.push_screen(PracticeScreen(self._topic))
+
+    async def action_quit(self) -> None:
+        """Leave, unless something is not saved: then ask."""
+        practice = next((screen for screen in self.screen_stack if isinstance(screen, PracticeScreen)), None)
+        if practice is None or not practice.workbench.code_pane.unsaved:
+            self.exit()
+        elif not isinstance(self.screen, ChoiceScreen):
+            practice.leave()
 
     def _remember_theme(self, theme: Theme) -> None:
         self.settings.change(theme=theme.name)

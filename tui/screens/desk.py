@@ -71,6 +71,7 @@ class Desk(Screen[None]):
         self.drill = drill
         self.checker.look(slug)
         self.course.show_open(slug)
+        self.workbench.code_pane.open(slug, self.app.workspace.file(slug))
         await self.show_task()
         await self.workbench.questions_pane.show_notes(slug, [], self.app.settings.language)
         await self.show_questions()

@@ -9,22 +9,19 @@ from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 
 from drills.catalogue import Hint
-from grader.errors import BadInput
 from grader.review import next_drill
 from tui import editor
 from tui.checker import Checker
-from tui.keys import KEYS
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.desk import Desk
+from tui.keys import CODE_KEYS, KEYS
+from tui.screens.coding import Coding
 from tui.screens.help import HelpScreen
-from tui.screens.quiz import QuizScreen
 from tui.settings import Language
 from tui.widgets.course_tree import CourseTree
 from tui.widgets.verdict import verdict_line
 from tui.widgets.workbench import Name
 
 
-class PracticeScreen(Desk):
+class PracticeScreen(Coding):
     """Acts on keys, on saves, and on what the checker tells."""
 
     CSS_PATH = "practice.tcss"
@@ -96,12 +93,16 @@ class PracticeScreen(Desk):
                 result.progress(run, message.check)
 
     async def on_checker_saved(self, message: Checker.Saved) -> None:
-        """Check what was saved; with another drill's file, go there."""
+        """Check what was saved; with another drill's file, go there, unless the learner is typing."""
+        code = self.workbench.code_pane
+        for slug in message.slugs:
+            code.look(slug)
         if self.drill is not None and self.drill.slug in message.slugs:
-            self._check(self.drill.slug)
+            self.check(self.drill.slug)
         elif len(message.slugs) == 1 and editor.content(self.app.workspace.file(message.slugs[0])):
-            await self.open(message.slugs[0])
-            self._check(message.slugs[0])
+            if not code.typing:
+                await self.open(message.slugs[0])
+            self.check(message.slugs[0])
 
     def on_checker_unwatched(self) -> None:
         self.app.settings.watch = False  # for now; the learner's choice is kept
@@ -114,13 +115,12 @@ class PracticeScreen(Desk):
         self.offer_fresh_start()
 
     def action_check(self) -> None:
-        if self.drill is not None:
-            self._check(self.drill.slug)
-
-    def _check(self, slug: str) -> None:
-        if self.checker.check(slug):
-            on_course = self.focused is self.course
-            self.workbench.show("result", focus=not on_course)
+        if self.drill is None:
+            return
+        if self.editor_of(self.drill.slug) is None:
+            self.check(self.drill.slug)
+        else:
+            self.save_and_check(self.drill.slug, False)
 
     def action_cancel(self) -> None:
         self.checker.cancel()
@@ -128,7 +128,17 @@ class PracticeScreen(Desk):
     def action_edit(self) -> None:
         if self.drill is None:
             return
-        slug = self.drill.slug
+        if self.editor_of(self.drill.slug) is None:
+            self._edit(self.drill.slug)
+        else:
+            self._save_and_edit(self.drill.slug)
+
+    @work(exclusive=True, group="saving")
+    async def _save_and_edit(self, slug: str) -> None:
+        if await self.save(slug):
+            self._edit(slug)
+
+    def _edit(self, slug: str) -> None:
         try:
             command = editor.editor_command()
             with self.app.suspend():
@@ -138,8 +148,9 @@ class PracticeScreen(Desk):
         except SuspendNotSupported:
             self.notify("Open the file in another window: saving it checks it.", severity="warning")
         self.refresh()
+        self.workbench.code_pane.look(slug)
         if self.checker.is_news(slug):
-            self._check(slug)
+            self.check(slug)
 
     def action_hint(self) -> None:
         if self.drill is not None:
@@ -216,30 +227,11 @@ class PracticeScreen(Desk):
         """Ask questions of all drills, or of the one that is open."""
         drills = [self.drill] if here and self.drill else self.app.catalogue.drills
         language = self.app.settings.language
+        from tui.screens.quiz import QuizScreen
+
         await self.app.push_screen_wait(QuizScreen(drills))
         if language != self.app.settings.language:
             await self._show_language()
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(KEYS))
-
-    @work(exclusive=True, group="reset")
-    async def action_reset(self) -> None:
-        drill = self.drill
-        if drill is None:
-            return
-        question = f"Start {drill.slug} again from the stub?"
-        if not await self.app.push_screen_wait(ConfirmScreen(question, "Your attempt is kept.", "Reset")):
-            return
-        self.checker.cancel()
-        try:
-            kept = self.app.workspace.reset(drill)
-        except BadInput as error:
-            self.notify(error.advice, title=error.message, severity="error", markup=False)
-            return
-        self.checker.look(drill.slug)
-        self.checker.runs.latest.pop(drill.slug, None)
-        await self.workbench.result_pane.show(self.run, self.around())
-        self.show_doing()
-        text = f"Your attempt is kept as {kept.relative_to(self.app.workspace.root)}" if kept else ""
-        self.notify(text, title=f"{drill.slug} is the stub again", markup=False)
+        self.app.push_screen(HelpScreen([*KEYS, *CODE_KEYS]))

@@ -1,4 +1,4 @@
-"""What the four panes of the workbench have in common."""
+"""What the panes of the workbench have in common."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class Pane(VerticalScroll):
     def watch_has_focus(self, _has_focus: bool) -> None:
         """Style the pane alone: nothing in it looks different for the focus, and a long page takes time."""
         self.app.stylesheet.update_nodes([self])
+
+    def appear(self) -> None:
+        """It is about to be seen, having been hidden."""
 
     def items(self) -> list[Widget]:
         """What can be opened, from top to bottom."""
