@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from typing import ClassVar
 
 from textual.app import App
@@ -43,6 +45,7 @@ class DrillsApp(App[int]):
         self.grade = grade
         self.store = Store(workspace.progress_file)
         self.notes = Shelf(workspace, catalogue)
+        self.clock: Callable[[], datetime] = datetime.now  # local time, by which days are told apart
         self.settings = Settings.load(workspace.inner / "app.json")
         self.animation_level = "none"  # what a key does is seen at once, over a slow line too
         self._topic = topic

@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from drills.catalogue import Catalogue
 from grader.errors import ProgressUnavailable
 from grader.progress import DrillState, Progress, QuestionCard
 from grader.results import Result
 from grader.review import Rating
+from grader.standing import Standing, standing
+from grader.stats import Stats
 
 States = dict[str, DrillState]
 
@@ -28,6 +31,14 @@ class Answer(NamedTuple):
 
     states: States | None
     warnings: list[str]
+
+
+class Overview(NamedTuple):
+    """What the home screen shows."""
+
+    states: States
+    stats: Stats
+    standing: Standing
 
 
 class Store:
@@ -50,6 +61,12 @@ class Store:
     async def record_hint(self, slug: str, shown: int) -> Answer:
         """Record that the first `shown` hints have been seen."""
         return await self._do(lambda progress: progress.record_hint(slug, shown))
+
+    async def overview(self, catalogue: Catalogue, now: datetime) -> tuple[Overview | None, list[str]]:
+        """All that the history adds up to, as of `now`; and warnings. Days are in its time zone, else local."""
+        found: list[Overview] = []
+        answer = await self._do(lambda progress: found.append(_overview(progress, catalogue, now)))
+        return found[0] if found else None, answer.warnings
 
     async def question_cards(self) -> tuple[dict[tuple[str, str], QuestionCard], list[str]]:
         """How the learner stands with each question that was answered; and warnings."""
@@ -82,3 +99,10 @@ class Store:
         warnings += self._progress.warnings[self._told :]
         self._told = len(self._progress.warnings)
         return Answer(states, warnings)
+
+
+def _overview(progress: Progress, catalogue: Catalogue, now: datetime) -> Overview:
+    moment = now.astimezone(UTC)
+    states = progress.states(moment)
+    found = standing(catalogue, states, progress.drill_cards(), progress.question_cards(), moment)
+    return Overview(states, progress.stats(now), found)

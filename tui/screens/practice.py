@@ -109,7 +109,11 @@ class PracticeScreen(Coding):
         self.show_switches()
 
     async def on_course_tree_chosen(self, message: CourseTree.Chosen) -> None:
-        await self.open(message.slug)
+        await self._go(message.slug)
+
+    async def _go(self, slug: str) -> None:
+        """Open a drill that the learner chose."""
+        await self.open(slug)
         self.workbench.show("task", focus=True)
         self.refresh_bindings()
         self.offer_fresh_start()
@@ -185,10 +189,7 @@ class PracticeScreen(Coding):
             return
         drill, reason = chosen
         self.notify(reason, title=drill.slug, markup=False)
-        await self.open(drill.slug)
-        self.workbench.show("task", focus=True)
-        self.refresh_bindings()
-        self.offer_fresh_start()
+        await self._go(drill.slug)
 
     async def action_language(self) -> None:
         language: Language = "en" if self.app.settings.language == "zh" else "zh"
@@ -232,6 +233,18 @@ class PracticeScreen(Coding):
         await self.app.push_screen_wait(QuizScreen(drills))
         if language != self.app.settings.language:
             await self._show_language()
+
+    @work(exclusive=True, group="home")
+    async def action_home(self) -> None:
+        """Show how the learner stands; go to the drill that is chosen there."""
+        from tui.screens.home import HomeScreen
+
+        language = self.app.settings.language
+        chosen = await self.app.push_screen_wait(HomeScreen())
+        if language != self.app.settings.language:
+            await self._show_language()
+        if chosen:
+            await self._go(chosen)
 
     def action_help(self) -> None:
         self.app.push_screen(HelpScreen([*KEYS, *CODE_KEYS]))
