@@ -18,6 +18,8 @@ from grader.submission import read_submission
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal acts on them, or nobody sees them
 
+_SEPARATOR = re.compile("[\r\u2028\u2029]")  # where a text area ends a line, beside the line feed
+
 
 @dataclass(frozen=True)
 class Source:
@@ -43,16 +45,17 @@ def read_source(file: Path) -> Source:
     plain = text.replace(newline, "\n")
     if _CONTROL.search(plain.replace("\r", "")):
         raise BadInput(f"{file} holds control characters, so it is not shown.", "Press e for an editor of your own.")
-    locked = _locked(file, encoding, plain)
+    alike = plain.replace("\n", newline) == text and not _SEPARATOR.search(plain)
+    locked = _locked(file, encoding, alike)
     return Source(content, plain, newline, content.startswith(codecs.BOM_UTF8), locked)
 
 
-def _locked(file: Path, encoding: str, text: str) -> str:
+def _locked(file: Path, encoding: str, alike: bool) -> str:
     if encoding not in ("utf-8", "utf-8-sig"):
         return f"Read only: it is written in {encoding}, and only UTF-8 is edited here. e opens your own editor."
-    if len(text.splitlines()) + (text.endswith("\n") or not text) != text.count("\n") + 1:
+    if not alike:
         return "Read only: its lines end in different ways, which would be lost. e opens your own editor."
-    if not os.access(file, os.W_OK):
+    if not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         return "Read only: you may not write this file."
     return ""
 
