@@ -23,11 +23,11 @@ LEAVE = [Choice("s", "Save", "save"), Choice("d", "Discard", "discard")]
 class Coding(Desk):
     """Has the editors' files written, and asks where two texts want to be in one file."""
 
-    def check(self, slug: str, *, stay: bool = False) -> None:
-        """Check the file of a drill as it is. stay: leave the learner where they are."""
+    def check(self, slug: str, *, stay: bool | None = None) -> None:
+        """Check the file of a drill as it is. stay: leave learners where they are, as happens to who is typing."""
         if not self.checker.check(slug):
             return
-        if stay or self.workbench.code_pane.typing:
+        if self.workbench.code_pane.typing if stay is None else stay:
             self.workbench.show_beside("result")
         else:
             self.workbench.show("result", focus=self.focused is not self.course)

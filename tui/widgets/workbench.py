@@ -71,8 +71,9 @@ class Workbench(Vertical):
 
     def show_beside(self, name: Name) -> None:
         """In a wide terminal have a pane seen beside the one that was asked for last."""
-        self._beside = name
-        self._turn_to(self.active)
+        if name != self.active:
+            self._beside = name
+            self._turn_to(self.active)
 
     def on_code_pane_marked(self, event: CodePane.Marked) -> None:
         """A mark on the tab tells that the code of this drill is not saved."""
