@@ -34,7 +34,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "practice": "Practice",
         "streak": "days in a row",
         "attempts": "attempts, {:.0%} passed",
-        "passed": "drills of {} passed, {} at the first attempt",
+        "passed": "of {} drills passed, {} at the first attempt",
         "recall": "Recalled now, as predicted: ",
         "recall_drills": "drills {:.0%}",
         "recall_questions": "questions {:.0%}",
