@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
@@ -50,8 +51,7 @@ class Editor(TextArea):
         self.theirs: Source | None = None  # what somebody else wrote, while there are changes that are not saved
 
     def on_mount(self) -> None:
-        light = TextAreaTheme.get_builtin_theme("github_light")
-        self.register_theme(TextAreaTheme("light", syntax_styles=light.syntax_styles if light else {}))
+        self.register_theme(_light_theme())
         self.watch(self.app, "theme", self._choose_theme)
         self.watch(self, "read_only", self._stop_blinking)
 
@@ -128,6 +128,13 @@ class Editor(TextArea):
         taken = (spaces - 1) % self.indent_width + 1 if spaces else 0
         if taken:
             self.delete((row, 0), (row, taken))
+
+
+def _light_theme() -> TextAreaTheme:
+    """Colours for a light ground; those of textual's own theme for types and constants can hardly be read there."""
+    known = TextAreaTheme.get_builtin_theme("github_light")
+    dark = dict.fromkeys(("type", "type.class", "type.builtin", "boolean", "constant.builtin"), Style(color="#0550ae"))
+    return TextAreaTheme("light", syntax_styles={**(known.syntax_styles if known else {}), **dark})
 
 
 def _language(text: str) -> str | None:
