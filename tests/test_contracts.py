@@ -44,7 +44,7 @@ def test_import_contracts():
         ("from grader.cli import main; main(['--help'], standalone_mode=False)", (*HEAVY, "textual", "rich")),
         ("from grader.cli import main\ntry: main(['check', 'rmsnorm', '--solution'])\nexcept SystemExit: pass",
          (*HEAVY, "textual", "rich")),
-        ("import tui.app", ("torch", "pytest", "_pytest")),
+        ("import tui.app", ("torch", "pytest", "_pytest", "tree_sitter", "fsrs")),
         ("import drills.catalogue", (*HEAVY, "textual", "rich", "grader", "tui")),
         ("import grader.client", (*HEAVY, "textual", "rich")),
     ],

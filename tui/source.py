@@ -36,6 +36,11 @@ class Source:
         return (codecs.BOM_UTF8 if self.bom else b"") + text.replace("\n", self.newline).encode()
 
 
+def typable(text: str) -> str:
+    """A text that was pasted, without what could not be shown again once it was saved."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def read_source(file: Path) -> Source:
     """Read a file. Raises BadInput for what is no file, cannot be read, is over 1 MiB, or is no text of Python."""
     content = read_submission(file)

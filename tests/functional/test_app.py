@@ -431,7 +431,7 @@ async def test_help_shows_every_key(opened) -> None:
         await session.press("question_mark")
         await session.until(lambda: isinstance(session.app.screen, HelpScreen))
         shown = {str(key.render()) for key in session.app.screen.query(".key").results(Static)}
-        assert shown >= set("geharnlw?1234cjkq") | {"esc", "ctrl+p"}
+        assert shown >= set("geharnlw?12345cjkoq") | {"esc", "ctrl+p", "ctrl+s", "f5"}
         await session.press("escape")
         assert session.app.screen is session.screen
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from test_app import Session
+from textual import events
 from textual.widgets import Static, Tab
 from toy_course import SOLUTION, STUB, FakeEngine, make_course, passed, started
 
@@ -402,6 +403,35 @@ async def test_a_file_deleted_under_the_editor(opened, file: Path) -> None:
         await session.press("ctrl+s")
         await session.until(lambda: session.tab == "5 Code")
         assert file.read_text() == "x" + STUB and session.notice == ""
+
+
+async def test_what_was_written_outside_is_kept_even_if_it_cannot_be_shown(
+    opened, workspace: Workspace, file: Path
+) -> None:
+    async with opened(FakeEngine(), watch=False) as session:
+        await session.begin()
+        await session.press("x")
+        file.write_bytes(b"\xff\xfe")
+        await session.press("ctrl+s")
+        await session.until(lambda: file.read_bytes() == b"x" + STUB.encode())
+        assert [each.read_bytes() for each in (workspace.inner / "attempts").iterdir()] == [b"\xff\xfe"]
+
+
+async def test_a_folder_in_the_place_of_the_file_is_left_there(opened, file: Path) -> None:
+    async with opened(FakeEngine(), watch=False) as session:
+        await session.begin()
+        await session.press("x")
+        _folder(file)
+        await session.press("ctrl+s")
+        await session.until(lambda: "doubling.py cannot be saved" in session.notices)
+        assert file.is_dir() and session.editor.text == "x" + STUB
+
+
+async def test_what_is_pasted_can_be_shown_again(opened, file: Path) -> None:
+    async with opened(FakeEngine(), watch=False) as session:
+        await session.begin()
+        session.app.post_message(events.Paste("a = '\x1b[2J'\r\n\x00b\r"))
+        await session.until(lambda: session.editor.text == "a = '[2J'\nb\n" + STUB)
 
 
 async def test_another_encoding_is_read_only(opened, file: Path) -> None:

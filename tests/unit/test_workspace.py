@@ -257,3 +257,17 @@ def test_a_folder_that_may_not_be_written(catalogue: Catalogue) -> None:
         for place in closed:
             place.chmod(0o755)
         assert workspace.file("toy_sum").read_text() == "mine\n"
+
+
+def test_texts_put_by_stand_beside_each_other(tmp_path: Path, catalogue: Catalogue) -> None:
+    workspace = Workspace(tmp_path / "w")
+    workspace.create(catalogue)
+    kept = [workspace.put_by("toy_sum", content) for content in (b"one", b"two", b"\xff")]
+    assert [each.read_bytes() for each in kept] == [b"one", b"two", b"\xff"]
+    assert {each.parent for each in kept} == {workspace.inner / "attempts"}
+    assert workspace.file("toy_sum").read_text() == STUB
+
+
+def test_a_text_that_cannot_be_put_by_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be written"):
+        Workspace(tmp_path / "nowhere").put_by("toy_sum", b"one")

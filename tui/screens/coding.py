@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from textual import work
 
 from drills.catalogue import Drill
 from grader.errors import BadInput
+from tui.editor import content
 from tui.screens.choice import Choice, ChoiceScreen
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.desk import Desk
@@ -34,7 +36,8 @@ class Coding(Desk):
 
     def on_code_pane_asked(self, message: CodePane.Asked) -> None:
         message.stop()
-        self.save_and_check(message.slug, message.stay)
+        if message.slug:
+            self.save_and_check(message.slug, message.stay)
 
     @work(exclusive=True, group="saving")
     async def save_and_check(self, slug: str, stay: bool) -> None:
@@ -78,17 +81,22 @@ class Coding(Desk):
 
     def write(self, editor: Editor) -> bool:
         """Write what was typed; what somebody else wrote there is put by. False, with a notice, if that cannot be."""
-        if editor.theirs is not None and not self._put_by(editor.slug, editor.theirs.content):
+        now = content(editor.file)
+        if now is None and os.path.lexists(editor.file):
+            return self._not_saved(editor, "What is there cannot be read, so it cannot be kept")
+        if now not in (None, editor.source.content, editor.content) and not self._put_by(editor.slug, now or b""):
             return False
         try:
             editor.save()
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            text = f"{reason}. What you typed is still in the editor."
-            self.notify(text, title=f"{editor.file.name} cannot be saved", severity="error", markup=False, timeout=8)
-            return False
+            return self._not_saved(editor, (isinstance(error, OSError) and error.strerror) or str(error))
         self.workbench.code_pane.look(editor.slug)
         return True
+
+    def _not_saved(self, editor: Editor, reason: str) -> bool:
+        text = f"{reason}. What you typed is still in the editor."
+        self.notify(text, title=f"{editor.file.name} cannot be saved", severity="error", markup=False, timeout=8)
+        return False
 
     def _put_by(self, slug: str, content: bytes) -> bool:
         try:

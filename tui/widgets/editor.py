@@ -14,7 +14,7 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
 from tui.keys import CODE_KEYS
-from tui.source import Source, write_source
+from tui.source import Source, typable, write_source
 
 MOST_COLOURED = 1 << 16  # characters; every key has the whole text coloured anew
 
@@ -111,6 +111,9 @@ class Editor(TextArea):
             event.stop()
             event.prevent_default()
             self._new_line()
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.text = typable(event.text)  # the text area does the rest
 
     def _new_line(self) -> None:
         start, end = sorted(self.selection)
