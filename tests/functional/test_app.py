@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Markdown, Static
-from toy_course import SOLUTION, STUB, FakeEngine, failed, first_of, make_course, passed, started
+from toy_course import SOLUTION, STUB, FakeEngine, failed, first_of, passed, started
 
 from drills.catalogue import Catalogue
 from grader.client import Grading
@@ -28,18 +28,6 @@ from tui.widgets.questions import QuestionBox
 
 SECONDS = 60.0  # an engine that starts on a busy machine takes its time
 WRONG = SOLUTION.replace("2.0 * x", "x * x")
-
-
-@pytest.fixture
-def course(tmp_path: Path) -> Catalogue:
-    return make_course(tmp_path / "toys")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, course: Catalogue) -> Workspace:
-    made = Workspace(tmp_path / "answers")
-    made.create(course)
-    return made
 
 
 class Session:

@@ -31,13 +31,6 @@ def course(tmp_path: Path) -> Catalogue:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, course: Catalogue) -> Workspace:
-    made = Workspace(tmp_path / "answers")
-    made.create(course)
-    return made
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "mine.md"
     file.write_text(TEXT, encoding="utf-8")

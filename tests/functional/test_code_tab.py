@@ -13,7 +13,7 @@ import pytest
 from test_app import Session
 from textual import events
 from textual.widgets import Static, Tab
-from toy_course import SOLUTION, STUB, FakeEngine, make_course, passed, started
+from toy_course import SOLUTION, STUB, FakeEngine, passed, started
 
 from drills.catalogue import Catalogue
 from grader.workspace import Workspace
@@ -23,18 +23,6 @@ from tui.screens.confirm import ConfirmScreen
 from tui.widgets.editor import Editor
 
 THEIRS = "# theirs\n"
-
-
-@pytest.fixture
-def course(tmp_path: Path) -> Catalogue:
-    return make_course(tmp_path / "toys")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, course: Catalogue) -> Workspace:
-    made = Workspace(tmp_path / "answers")
-    made.create(course)
-    return made
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
 from test_app import Session
 from textual.widgets import Static
-from toy_course import FakeEngine, failed, make_course, passed
+from toy_course import FakeEngine, failed, passed
 
 from drills.catalogue import Catalogue
 from grader.progress import Progress
@@ -42,18 +41,6 @@ def practise(workspace: Workspace) -> None:
         attempt(failed, "halving", 1, 3)
         progress.record_answer("doubling", "why-double", "good", at=NOW - 90 * DAY)
         progress.record_answer("halving", "why-double", "easy", at=NOW - DAY)
-
-
-@pytest.fixture
-def course(tmp_path: Path) -> Catalogue:
-    return make_course(tmp_path / "toys")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, course: Catalogue) -> Workspace:
-    made = Workspace(tmp_path / "answers")
-    made.create(course)
-    return made
 
 
 class AtHome(Session):

@@ -75,13 +75,6 @@ def course(tmp_path: Path) -> Catalogue:
     return made
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, course: Catalogue) -> Workspace:
-    made = Workspace(tmp_path / "answers")
-    made.create(course)
-    return made
-
-
 class Session:
     """An app under way."""
 

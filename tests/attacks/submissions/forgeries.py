@@ -34,7 +34,7 @@ FORGERIES = [
     """ + WRONG, "failed"),
     loads("writes a plugin", """
         for name in ('conftest.py', 'sitecustomize.py', 'usercustomize.py', 'pytest.ini', 'MARK.pth'):
-            for folder in ('', '/tmp/', '/work/'):
+            for folder in ('', '/tmp/', '/'):
                 try: open(folder + name, 'w').write('import pytest')
                 except OSError: pass
     """ + WRONG, "failed"),
