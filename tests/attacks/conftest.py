@@ -53,6 +53,7 @@ class Range:
         self._drills = {drill.slug: drill for drill in Catalogue.load([PACK]).drills}
         (self.workspace / ".drills").mkdir(parents=True)
         (self.workspace / ".drills" / "workspace.toml").write_text("version = 1\n")
+        self.graded = 0
         (home / "precious.txt").write_text("mine")
         os.utime(home / "precious.txt", (1e9, 1e9))
         self.right(())
@@ -66,6 +67,7 @@ class Range:
         ran = self.command("check", attack.topic, "--json", "--pack", str(PACK))
         took = time.monotonic() - started
         after = self.look()
+        self.graded += 1
         assert took < MOST_SECONDS, took
         assert after.files == before.files and after.ipc == before.ipc
         assert after.attempts[1:] == before.attempts, "earlier attempts are as they were"
@@ -88,6 +90,7 @@ class Range:
     def grade(self, topic: str, source: bytes) -> Result:
         request = request_for(self._drills[topic], source, "answer.py")
         *_, last = Grading(request)
+        self.graded += 1
         assert isinstance(last, Finished)
         return last.result
 
