@@ -105,6 +105,21 @@ def test_what_is_still_to_be_written_is_a_list(tmp_path):
     assert [p for p in drill.verify() if "still to be written" not in p.message] == []
 
 
+def test_a_todo_for_the_learner_is_none_of_the_authors(tmp_path):
+    new("first", "--pack", tmp_path)
+    drill = Catalogue.load([tmp_path]).find("first")
+    stub = drill.folder / "stub.py"
+    stub.write_text(
+        stub.read_text().replace(
+            "    raise NotImplementedError", "    # TODO: your code\n    raise NotImplementedError"
+        )
+    )
+    assert drill.verify() == []
+    stub.write_text(stub.read_text().replace("This text is", "TODO: this text is"))
+    (problem,) = drill.verify()
+    assert "line 3 is still to be written" in problem.message
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
